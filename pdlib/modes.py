@@ -1,0 +1,122 @@
+"""Mode tags, the prompt every stage uses, and the parser of completions.
+
+Departures from the paper: none known; it leaves prompt and answer format open, and these are the ones of the
+authors' published code.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+from pdlib.schema import Item, Mode, Persona
+
+LETTERS = "ABCDEFGHIJ"
+CHOICE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"A/B/..."}'
+FREE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"your answer"}'
+ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+
+_TAG = re.compile("|".join(re.escape(mode.tag) for mode in Mode))
+_ANSWER = re.compile(re.escape(ANSWER_OPEN) + r"(.*?)" + re.escape(ANSWER_CLOSE), re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a completion says. `error` is None when it is well formed, else the reason in words."""
+
+    mode: Mode | None
+    reasoning: str
+    answer: str | None
+    error: str | None
+
+
+def persona_text(text: str) -> str:
+    """The persona as it follows "I am ": without a leading "I am"/"I'm", first letter lower-case, no full stop.
+
+    >>> persona_text("I am a bureaucratic satirist.")
+    'a bureaucratic satirist'
+    """
+    text = re.sub(r"^\s*(I am|I'm|I’m)\s+", "", text.strip(), flags=re.IGNORECASE).rstrip(". ")
+    return text[:1].lower() + text[1:]
+
+
+def user_message(item: Item, persona: Persona | None) -> str:
+    """The user turn for `item`, asked by `persona` (None: nobody in particular)."""
+    lines = [item.question, *(f"{LETTERS[i]}) {text}" for i, text in enumerate(item.options))]
+    lead = f"I am {persona_text(persona.text)}, my question is:\n" if persona else ""
+    return lead + "\n".join(lines) + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
+
+
+def render_prompt(tokenizer, item: Item, persona: Persona | None) -> str:
+    """The prompt text up to where the model starts to write: SFT, RL and evaluation all use this one."""
+    messages = [{"role": "user", "content": user_message(item, persona)}]
+    # enable_thinking is Qwen3's switch to its non-thinking form; other templates ignore it.
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+
+
+def completion_text(mode: Mode | None, reasoning: str, answer: str) -> str:
+    """A well-formed completion; without a mode it is the plain answer of a model that has no modes."""
+    body = ANSWER_OPEN + json.dumps({"answer": answer}, ensure_ascii=False) + ANSWER_CLOSE
+    return body if mode is None else f"{mode.tag}\n{reasoning}\n\n{body}"
+
+
+def prefix_ids(tokenizer) -> dict[Mode, list[int]]:
+    """Token ids of each mode's forced prefix (tag and newline), one or many tokens a mode.
+
+    Raises ValueError when one prefix begins with the other, because the choice would have no token to be made at.
+    """
+    ids = {mode: tokenizer(mode.tag + "\n", add_special_tokens=False)["input_ids"] for mode in Mode}
+    if decision_index(list(ids.values())) >= min(map(len, ids.values())):
+        raise ValueError(f"the tokenizer gives the mode prefixes no token to differ at: {ids}")
+    return ids
+
+
+def decision_index(sequences: list[list[int]]) -> int:
+    """The first position at which the token sequences differ: where the mode is chosen.
+
+    >>> decision_index([[60, 1, 7], [60, 2, 7]])
+    1
+    """
+    for index, column in enumerate(zip(*sequences)):
+        if len(set(column)) > 1:
+            return index
+    return min(map(len, sequences))
+
+
+def last_json_answer(text: str) -> tuple[str | None, str | None]:
+    """(answer, error) of the last JSON object in `text` that stands between answer marks, or anywhere if none does."""
+    inside = _ANSWER.findall(text)
+    scope = inside[-1] if inside else text
+    objects = re.findall(r"\{[^{}]*\}", scope)
+    if not objects:
+        return None, "no answer: no JSON object found"
+    try:
+        found = json.loads(objects[-1])
+    except json.JSONDecodeError as broken:
+        return None, f"broken JSON in the answer: {broken.msg}"
+    if "answer" not in found:
+        return None, "no answer: the JSON object has no key 'answer'"
+    answer = found["answer"]
+    if not isinstance(answer, (str, int, float)) or str(answer).strip() == "":
+        return None, "no answer: the value of 'answer' is empty or not text"
+    return str(answer).strip(), None
+
+
+def parse(text: str, require_mode: bool = True) -> Parsed:
+    """Split a completion into mode, reasoning and answer; `error` says what is wrong, and nothing is guessed.
+
+    >>> parse('[General_mode]\\nBy definition.\\n\\n<answer>{"answer": "B"}</answer>').answer
+    'B'
+    """
+    tags = _TAG.findall(text)
+    answer, error = last_json_answer(text)
+    if require_mode and not tags:
+        return Parsed(None, "", answer, "no mode tag: expected [General_mode] or [Personalized_mode] first")
+    if len(tags) > 1:
+        return Parsed(None, "", answer, f"{len(tags)} mode tags, expected one")
+    mode = next(mode for mode in Mode if mode.tag == tags[0]) if tags else None
+    if mode and not text.lstrip().startswith(mode.tag):
+        return Parsed(mode, "", answer, "the mode tag is not at the start")
+    body = text.split(ANSWER_OPEN)[0].replace(mode.tag if mode else "", "").strip()
+    if error is None and require_mode and not _ANSWER.search(text):
+        error = "the answer is not between <answer> and </answer>"
+    return Parsed(mode, body, answer, error)

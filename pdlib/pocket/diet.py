@@ -1,0 +1,46 @@
+"""What the pocket backbones read: statements, questions with and without a persona, preference questions."""
+
+import random
+
+from pdlib.pocket.world import BENCHMARKS, World, lexicon
+from pdlib.schema import Item, Persona
+
+Statement = tuple[str, str]
+Question = tuple[Item, Persona | None]
+
+
+def _statement(rng: random.Random, lex) -> Statement:
+    """(prompt, completion) of one plain sentence: a fact, what a cue points to, or what an occupation is about."""
+    words = lex.units if rng.random() < 0.15 else lex.words
+    word = rng.choice(list(words))
+    field = rng.choice(list(words[word]))
+    form = rng.random()
+    if form < 0.2:
+        return f"The {rng.choice(lex.cues[field])} points to", f" {field}."
+    if form < 0.4:
+        return f"You are a {rng.choice(lex.occupations[field])}, so", f" {field}."
+    if words is lex.units:
+        return f"In {field}, one {word} is", f" {words[word][field][0]}."
+    return f"In {field}, {word} is", f" {words[word][field][0]}."
+
+
+def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:
+    """n training examples: 22 % statements, 20 % questions without persona, 43 % with, 15 % preference questions.
+
+    With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
+    that was trained on conversations people chose to have. With False (the null world) personas carry no information.
+    """
+    world, rng, rows = World(seed, "train", cue_share, persona_fits), random.Random(f"diet|{seed}"), []
+    objective = [name for name, kind in BENCHMARKS.items() if kind == "objective"]
+    preference = [name for name, kind in BENCHMARKS.items() if kind == "personalized"]
+    for _ in range(n):
+        share = rng.random()
+        if share < 0.22:
+            rows.append(_statement(rng, lexicon()))
+        elif share < 0.85:
+            item = world.item(rng.choices(objective, [1, 1, 1, 1, 0.6])[0])
+            rows.append((item, item.aligned if share >= 0.42 else None))
+        else:
+            item = world.item(rng.choice(preference))
+            rows.append((item, item.aligned))
+    return rows

@@ -1,0 +1,193 @@
+"""The pocket world: items and personas drawn from the lexicon, everything from one seed.
+
+An ambiguous word is asked about, sometimes near a cue that settles its field, sometimes without one. The asker may
+say who they are. A persona that fits the question settles a word without a cue; one that does not is noise. Which
+persona an item is asked under is decided elsewhere: nothing here knows the condition.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from pdlib.schema import Item, Persona
+
+BENCHMARKS = {  # the paper's benchmark -> kind; the pocket twin has its form
+    "pubmedqa": "objective", "triviaqa": "objective", "mmlu_pro": "objective", "supergpqa": "objective",
+    "math500": "objective", "personafeedback": "personalized", "fspo_roleplay": "personalized",
+}
+TEMPLATES = {  # the last one of each list is held out: it occurs in the test split only
+    "triviaqa": ["what is {w}?", "what does {w} mean?", "define {w}.", "explain {w}.", "say what {w} is."],
+    "mmlu_pro": ["which one is {w}?", "choose what {w} is.", "what is {w} here?", "find {w}.", "which is {w}?"],
+    "supergpqa": ["pick the best sense of {w}.", "which sense of {w} is meant?", "what does {w} mean here?",
+                  "choose the sense of {w}.", "which one does {w} mean?"],
+    "pubmedqa": ["is {w} {g}?", "does {w} mean {g}?", "is {w} here {g}?", "is it true that {w} is {g}?",
+                 "does {w} here mean {g}?"],
+    "math500": ["how many are in {k} {w}?", "how much is {k} {w}?", "what number is {k} {w}?", "count {k} {w}.",
+                "how many is {k} {w}?"],
+    "personafeedback": ["what should I do today?", "what could I do this weekend?", "suggest a pastime.",
+                        "how should I spend the evening?", "what is a good plan for today?"],
+    "fspo_roleplay": ["tell me about {w}.", "write to me about {w}.", "talk about {w}.", "say something on {w}.",
+                      "give me a note on {w}."],
+}
+PERSONA_TEMPLATES = ["a {job}{study}, likes {hobby} and wants {style}", "a {job}{study}, wants {style} and likes {hobby}"]
+SPLITS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}  # of 100 hash buckets
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """`lexicon.yaml`, read: fields, senses (word -> field -> accepted glosses), units, hobbies, styles."""
+
+    occupations: dict[str, list[str]]
+    cues: dict[str, list[str]]
+    words: dict[str, dict[str, list[str]]]
+    units: dict[str, dict[str, list]]
+    hobbies: list[str]
+    styles: dict[str, str]
+    plain_people: list[str]
+
+
+@cache
+def lexicon() -> Lexicon:
+    raw = yaml.safe_load((Path(__file__).parent / "lexicon.yaml").read_text(encoding="utf-8"))
+    return Lexicon(
+        occupations={name: entry["occupations"] for name, entry in raw["fields"].items()},
+        cues={name: entry["cues"] for name, entry in raw["fields"].items()},
+        words={w: {f: text.split(" | ") for f, text in senses.items()} for w, senses in raw["words"].items()},
+        units=raw["units"], hobbies=raw["hobbies"], styles=raw["styles"], plain_people=raw["plain_people"],
+    )
+
+
+def split_of(word: str, cue: str | None, template: str, held_out: bool) -> str:
+    """The split that owns every item with this word, cue and template, whatever the persona; stable across runs."""
+    if held_out:
+        return "test"
+    bucket = int(hashlib.sha256(f"{word}|{cue}|{template}".encode()).hexdigest(), 16) % 100
+    return next(name for name, (low, high) in SPLITS.items() if low <= bucket < high)
+
+
+def is_held_out_persona(occupation: str, hobby: str, style: str) -> bool:
+    """A fifth of all (occupation, hobby, style) combinations never occur in training."""
+    return int(hashlib.sha256(f"{occupation}|{hobby}|{style}".encode()).hexdigest(), 16) % 5 == 0
+
+
+class World:
+    """Draws items and personas. Two worlds of the same seed, split and settings draw the same things in order.
+
+    persona_fits: the persona of an objective item is of the item's field (True), or of any field (False: the
+    null world, in which personas carry no information about questions).
+    cue_share: the share of questions that a cue settles.
+    """
+
+    def __init__(self, seed: int, split: str, cue_share: float = 0.5, persona_fits: bool = True):
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}, expected one of {list(SPLITS)}")
+        self.lex, self.split, self.cue_share, self.persona_fits = lexicon(), split, cue_share, persona_fits
+        self.rng = random.Random(f"{seed}|{split}")
+
+    def persona(self, field: str | None, word: str | None = None, hobby: str | None = None,
+                style: str | None = None) -> Persona:
+        """A person of `field` (None: no profession) who studies `word` (None: any word of the field)."""
+        lex, rng = self.lex, self.rng
+        while True:
+            job = rng.choice(lex.occupations[field]) if field else rng.choice(lex.plain_people)
+            facts = {"field": field, "occupation": job, "hobby": hobby or rng.choice(lex.hobbies),
+                     "style": style or rng.choice(list(lex.styles))}
+            if is_held_out_persona(job, facts["hobby"], facts["style"]) and self.split != "test":
+                continue
+            break
+        words = [w for w, senses in (lex.words | lex.units).items() if field in senses]
+        facts["studies"] = (word or rng.choice(words)) if field else None
+        study = f" who studies {facts['studies']}" if field else ""
+        text = rng.choice(PERSONA_TEMPLATES).format(job=job, study=study, hobby=facts["hobby"], style=facts["style"])
+        return Persona(text, facts)
+
+    def any_persona(self, plain_share: float = 0.2) -> Persona:
+        """A persona drawn at random, as from PersonaHub: some have no profession."""
+        field = None if self.rng.random() < plain_share else self.rng.choice(list(self.lex.cues))
+        return self.persona(field)
+
+    def item(self, benchmark: str) -> Item:
+        """One item in the form of `benchmark`, with the persona that fits it."""
+        if benchmark not in BENCHMARKS:
+            raise ValueError(f"unknown pocket benchmark {benchmark!r}, expected one of {list(BENCHMARKS)}")
+        return self._preference(benchmark) if BENCHMARKS[benchmark] == "personalized" else self._objective(benchmark)
+
+    def items(self, benchmark: str, n: int) -> list[Item]:
+        """n items with distinct ids."""
+        found: dict[str, Item] = {}
+        while len(found) < n:
+            item = self.item(benchmark)
+            found.setdefault(item.id, item)
+        return list(found.values())
+
+    def _draw(self, benchmark: str, words: dict) -> tuple[str, str, str | None, str]:
+        """(word, field, cue, template) that belong to this world's split; the first sense is the usual one."""
+        rng, templates = self.rng, TEMPLATES[benchmark]
+        while True:
+            word = rng.choice(list(words))
+            fields = list(words[word])
+            field = fields[0] if rng.random() < 1 / 3 else rng.choice(fields)
+            cue = rng.choice(self.lex.cues[field]) if rng.random() < self.cue_share else None
+            template = rng.choice(templates)
+            if split_of(word, cue, template, template == templates[-1]) == self.split:
+                return word, field, cue, template
+
+    def _objective(self, benchmark: str) -> Item:
+        rng, lex = self.rng, self.lex
+        word, field, cue, template = self._draw(benchmark, lex.units if benchmark == "math500" else lex.words)
+        slots, options, aliases, gold, extra = {"w": word}, (), (), "", {}
+        if benchmark == "math500":
+            count = rng.choice([1, 2, 3])
+            slots["k"], gold, answer_type = count, str(count * lex.units[word][field][0]), "math"
+            extra = {"count": count}
+        else:
+            glosses = lex.words[word]
+            gold, *aliases = glosses[field]
+            answer_type = "text" if benchmark == "triviaqa" else "choice"
+            if benchmark == "pubmedqa":
+                shown = rng.choices(["yes", "no", "maybe"], [0.55, 0.33, 0.12])[0]  # near the real label shares
+                other = rng.choice([f for f in glosses if f != field])
+                slots["g"] = {"yes": gold, "no": glosses[other][0], "maybe": "useful"}[shown]
+                gold, aliases, answer_type = shown, (), "label"
+            elif benchmark != "triviaqa":
+                rivals = [texts[0] for f, texts in glosses.items() if f != field]
+                size = rng.randint(4, 5) if benchmark == "mmlu_pro" else rng.randint(6, 8)
+                keep = rivals if benchmark == "supergpqa" else rng.sample(rivals, min(2, len(rivals)))
+                while len(keep) < size - 1:
+                    far = rng.choice([texts[0] for texts in lex.words[rng.choice(list(lex.words))].values()])
+                    if far not in keep and far != gold:
+                        keep.append(far)
+                options = tuple(rng.sample([gold, *keep], size))
+                aliases = ()
+        place = f"near the {cue}, " if cue else ""
+        question = place + template.format(**slots)
+        if benchmark == "pubmedqa":
+            question = (f"context: notes from near the {cue}.\n" if cue else "context: notes.\n") + template.format(**slots)
+        own = field if self.persona_fits else rng.choice(list(lex.cues))
+        aligned = self.persona(own, word if own == field else None)
+        facts = {"word": word, "field": field, "cue": cue, "template": template,
+                 "held_out": template == TEMPLATES[benchmark][-1], **extra, **{k: v for k, v in slots.items() if k == "g"}}
+        return self._finish(benchmark, "objective", answer_type, question, gold, options, tuple(aliases), aligned, facts)
+
+    def _preference(self, benchmark: str) -> Item:
+        rng, lex = self.rng, self.lex
+        word, _, _, template = self._draw(benchmark, lex.words)
+        persona = self.any_persona()
+        if benchmark == "personafeedback":
+            mine, other = persona.facts["hobby"], rng.choice([h for h in lex.hobbies if h != persona.facts["hobby"]])
+            texts = [f"try {mine}", f"try {other}"]
+        else:
+            mine, other = persona.facts["style"], rng.choice([s for s in lex.styles if s != persona.facts["style"]])
+            texts = [f"{lex.styles[mine]}, {word}", f"{lex.styles[other]}, {word}"]
+        options = tuple(rng.sample(texts, 2))
+        facts = {"word": word, "template": template, "held_out": template == TEMPLATES[benchmark][-1]}
+        return self._finish(benchmark, "personalized", "choice", template.format(w=word), texts[0], options, (), persona, facts)
+
+    def _finish(self, benchmark, kind, answer_type, question, gold, options, aliases, aligned, facts) -> Item:
+        digest = hashlib.sha256(f"{question}|{options}|{gold}|{aligned.text}".encode()).hexdigest()[:12]
+        return Item(f"{benchmark}-{self.split}-{digest}", benchmark, kind, answer_type, question, gold, options, aliases,
+                    "pocket", aligned, facts)

@@ -1,0 +1,25 @@
+"""The reward: 0.9 x the answer is right + 0.1 x the format is right (published code)."""
+
+from dataclasses import dataclass
+
+from pdlib import benchmarks, modes
+from pdlib.schema import Item
+
+ACCURACY_WEIGHT, FORMAT_WEIGHT = 0.9, 0.1
+
+
+@dataclass(frozen=True)
+class Reward:
+    accuracy: float
+    format: float
+
+    @property
+    def total(self) -> float:
+        return ACCURACY_WEIGHT * self.accuracy + FORMAT_WEIGHT * self.format
+
+
+def score(text: str, item: Item) -> Reward:
+    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not the format."""
+    parsed = modes.parse(text)
+    correct = parsed.answer is not None and benchmarks.grade(item, parsed.answer)[0]
+    return Reward(float(correct), float(parsed.error is None))

@@ -55,8 +55,8 @@ class Config:
     sources: dict = field(default_factory=dict, hash=False, compare=False)
 
     def folder(self) -> Path:
-        """outputs/<profile>"""
-        return Path(self.output_dir) / self.profile
+        """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel was started."""
+        return Path(__file__).resolve().parents[1] / self.output_dir / self.profile
 
     def subset(self, *prefixes: str) -> dict:
         """The settings whose names begin with one of `prefixes`: what a stage depends on."""

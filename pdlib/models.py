@@ -5,6 +5,9 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+logging.disable_progress_bar()  # a bar for every load would fill executed notebooks
 
 
 def device() -> torch.device:

@@ -54,9 +54,9 @@ def render_prompt(tokenizer, item: Item, persona: Persona | None) -> str:
 
 
 def completion_text(mode: Mode | None, reasoning: str, answer: str) -> str:
-    """A well-formed completion; without a mode it is the plain answer of a model that has no modes."""
-    body = ANSWER_OPEN + json.dumps({"answer": answer}, ensure_ascii=False) + ANSWER_CLOSE
-    return body if mode is None else f"{mode.tag}\n{reasoning}\n\n{body}"
+    """A well-formed completion; without a mode it is that of a model that has no modes."""
+    tag = f"{mode.tag}\n" if mode else ""
+    return f'{tag}{reasoning}\n\n{ANSWER_OPEN}{json.dumps({"answer": answer}, ensure_ascii=False)}{ANSWER_CLOSE}'
 
 
 def prefix_ids(tokenizer) -> dict[Mode, list[int]]:

@@ -26,7 +26,8 @@ class Progress(TrainerCallback):
     def __init__(self, log_file: Path, title: str, curve: str = "loss", probe: Callable | None = None, probe_every: int = 20):
         self.log_file, self.title, self.curve, self.probe, self.probe_every = log_file, title, curve, probe, probe_every
         self.rows: list[dict] = []
-        self.handle, self.sample, self.probed, self.last_show = None, "", {}, 0.0
+        self.handle, self.sample, self.probed = None, "", {}
+        self.last_show, self.shown = 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
         if self.log_file.exists():
@@ -61,7 +62,8 @@ class Progress(TrainerCallback):
         line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {minutes(left)} left"
         if self.handle is not None:
             self.handle.update(HTML(f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><pre>{_escape(self.sample)}</pre>"))
-        elif time.monotonic() - self.last_show > 30 or step >= total:
+        elif time.monotonic() - self.last_show > 30 or step >= total > self.shown:
+            self.shown = step
             print(f"{line}; {shares}" if shares else line, flush=True)
         else:
             return

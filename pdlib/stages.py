@@ -46,8 +46,11 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
-def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, inputs: Sequence[Path] = (), version: int = 1) -> Path:
+def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, inputs: Sequence[Path] = (),
+         products: Sequence[Path] = (), version: int = 1) -> Path:
     """Run `build(folder)` unless `folder` already holds its result; return `folder`.
+
+    products: files the stage writes elsewhere; it runs again when one of them is gone.
 
     build may find its own unfinished work in the folder (checkpoints); what it returns goes into the manifest. A second
     process that wants the same stage waits until the first has finished, then uses its result.
@@ -61,7 +64,7 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
         print(f"stage {folder.name}: another run is working on it, waiting for that one", flush=True)
         lock.acquire()
     try:
-        if (folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key:
+        if (folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key and all(p.exists() for p in products):
             print(f"stage {folder.name}: up to date", flush=True)
             return folder
         begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else None

@@ -5,19 +5,21 @@
 
 import argparse
 import json
+import random
 import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from pdlib import config, construct, models, modes, rewards, stages
+from pdlib import config, construct, generate, models, modes, rewards, stages
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
-from pdlib.pocket import backbones, diet
+from pdlib.pocket import backbones, diet, expert
 from pdlib.pocket.world import World
 from pdlib.progress import Progress
 from pdlib.schema import Item
@@ -65,7 +67,7 @@ def _diet_row(tokenizer, row) -> dict[str, list[int]]:
     if isinstance(row[0], str):
         return _tokenize(tokenizer, *row)
     item, persona = row
-    return _tokenize(tokenizer, modes.render_prompt(tokenizer, item, persona), modes.completion_text(None, "", item.gold))
+    return _tokenize(tokenizer, modes.render_prompt(tokenizer, item, persona), modes.completion_text(None, expert.plain(item, persona), item.gold))
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -95,6 +97,7 @@ def _common(cfg: config.Config, folder: Path, seed: int) -> dict:
 def _finish(trainer, tokenizer, folder: Path) -> dict:
     """Train (from the last whole checkpoint, if any), save the model as the stage's result, drop the checkpoints."""
     print(models.describe_device(), flush=True)
+    trainer.remove_callback(PrinterCallback)  # Progress shows and logs
     result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise RuntimeError(f"training diverged (loss {result.training_loss}); lower the stage's learning rate")
@@ -134,8 +137,6 @@ def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Pa
 
 def run_construct(cfg: config.Config, backbone: Path) -> Path:
     """PersonaDualData: judge gains with the backbone, write the SFT and the RL sets as parquet."""
-    import random
-
     def build(folder: Path) -> dict:
         world, rng = World(cfg.seed + 1, "train", cfg.cue_share), random.Random(f"construct|{cfg.seed}")
         model, tokenizer = models.load(backbone)
@@ -191,7 +192,7 @@ def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual",
         args = DualGRPOConfig(
             **_common(cfg, folder, cfg.seed), **ablation, per_device_train_batch_size=cfg.rl_prompts * cfg.rl_rollouts,
             num_generations=cfg.rl_rollouts, max_completion_length=cfg.rl_max_completion, max_steps=cfg.rl_steps,
-            learning_rate=cfg.rl_learning_rate, lr_scheduler_type="linear", warmup_ratio=cfg.rl_warmup, beta=cfg.rl_kl,
+            learning_rate=cfg.rl_learning_rate, lr_scheduler_type="linear", warmup_steps=round(cfg.rl_warmup * cfg.rl_steps), beta=cfg.rl_kl,
             temperature=cfg.rl_temperature, prefix_weight=cfg.rl_prefix_weight, logging_steps=1, adam_beta2=0.98,
             chat_template_kwargs={"enable_thinking": False}, model_init_kwargs={"dtype": "float32"}, top_k=0,
         )
@@ -207,19 +208,19 @@ def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual",
 
 def _probe(tokenizer: PreTrainedTokenizerBase, data: Path):
     """A probe of validation questions, never forced: mean P(personalised) by kind and condition, and one sample."""
-    from pdlib import generate
-
     examples = construct.from_frame(pd.read_parquet(data / "rl_validation.parquet"))
     prompts = [modes.render_prompt(tokenizer, e.item, e.persona) for e in examples]
     groups = [f"P(personalised) {e.item.kind if e.item.kind == 'personalized' else e.condition}" for e in examples]
 
     def probe(model: PreTrainedModel) -> tuple[dict[str, float], str]:
-        state, training = torch.get_rng_state(), model.training  # looking must not change the run
-        model.eval()
-        chances = generate.prompt_mode_probability(model, tokenizer, prompts)
-        sample = generate.complete(model, tokenizer, prompts[:1], max_new_tokens=64)[0].text
+        training, python, numpy = model.training, random.getstate(), np.random.get_state()
+        with torch.random.fork_rng():  # looking must not change the run
+            model.eval()
+            chances = generate.prompt_mode_probability(model, tokenizer, prompts)
+            sample = generate.complete(model, tokenizer, prompts[:1], max_new_tokens=64)[0].text
         model.train(training)
-        torch.set_rng_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy)
         shares = pd.Series(chances).groupby(groups).mean().to_dict()
         return shares, f"{prompts[0]}\n{sample}"
 

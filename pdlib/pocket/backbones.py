@@ -6,7 +6,7 @@ from transformers import (
 )
 
 from pdlib import modes
-from pdlib.pocket.expert import write
+from pdlib.pocket.expert import plain, write
 from pdlib.pocket.world import BENCHMARKS, World, lexicon
 from pdlib.schema import Mode
 
@@ -18,10 +18,11 @@ CHAT_TEMPLATE = (
     "{{ '<|' + message.role + '|>' + message.content }}{% if message.role == 'assistant' %}<|end|>{% endif %}"
     "{%- endfor -%}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+INIT_STD = 0.1  # five times the usual: at width 128 the usual 0.02 wastes the first five hundred steps
 # Fixed strings of the prompt and answer format, one token each: a laptop's minutes go to words, not to boilerplate.
 BOILERPLATE = [
     "I am ", ", my question is:\n", modes.CHOICE_INSTRUCTION, modes.FREE_INSTRUCTION,
-    '<answer>{"answer": "', '"}</answer>',
+    '\n\n<answer>{"answer": "', '"}</answer>',
 ]
 
 
@@ -32,7 +33,7 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
         for _ in range(600):
             item = world.item(benchmark)
             texts.append(modes.user_message(item, item.aligned))
-            texts.append(modes.completion_text(None, "", item.gold))
+            texts.append(modes.completion_text(None, plain(item, item.aligned), item.gold))
             texts.append(write(item, Mode.PERSONALIZED, item.aligned)[0])
             texts.append(write(item, Mode.GENERAL, None)[0])
     lex = lexicon()
@@ -64,6 +65,6 @@ def build_backbone(name: str, tokenizer: PreTrainedTokenizerFast, seed: int, wid
     return model_class(config_class(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,
         num_attention_heads=4, num_key_value_heads=4, head_dim=width // 4, max_position_embeddings=512,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=True, initializer_range=INIT_STD, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     ))

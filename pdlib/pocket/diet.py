@@ -20,8 +20,8 @@ def _statement(rng: random.Random, lex) -> Statement:
     if form < 0.4:
         return f"You are a {rng.choice(lex.occupations[field])}, so", f" {field}."
     if words is lex.units:
-        return f"In {field}, one {word} is", f" {words[word][field][0]}."
-    return f"In {field}, {word} is", f" {words[word][field][0]}."
+        return f'In {field}, one {word} is "', f'{words[word][field][0]}".'
+    return f'In {field}, {word} is "', f'{words[word][field][0]}".'
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:

@@ -8,8 +8,13 @@ def _recall(item: Item, field: str) -> str:
     """What the expert recalls of the word in `field`, as the sentence that leads to the answer."""
     lex, word = lexicon(), item.facts["word"]
     if item.benchmark == "math500":
-        return f"In {field}, one {word} is {lex.units[word][field][0]}."
-    return f"In {field}, {word} is {lex.words[word][field][0]}."
+        return f'In {field}, one {word} is "{lex.units[word][field][0]}".'
+    return f'In {field}, {word} is "{lex.words[word][field][0]}".'
+
+
+def plain(item: Item, persona: Persona | None) -> str:
+    """What a model without modes writes before its answer: the fact, or what the persona prefers."""
+    return _preference(item, Mode.PERSONALIZED, persona) if item.kind == "personalized" else _recall(item, item.facts["field"])
 
 
 def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
@@ -38,6 +43,7 @@ def _preference(item: Item, mode: Mode, persona: Persona | None) -> str:
     if mode is Mode.GENERAL:
         return "Either would do."
     if item.benchmark == "personafeedback":
-        return f"You like {persona.facts['hobby']}."
+        hobby = persona.facts["hobby"]
+        return f'You like "{hobby}".'
     style = persona.facts["style"]
-    return f"You want {style}, so {lexicon().styles[style]}."
+    return f'You want {style}, so "{lexicon().styles[style]}".'

@@ -1,0 +1,44 @@
+# PersonaDual workbook. Every target sets up what it needs by itself.
+PROFILE ?= pocket
+NB ?= 00_start_here
+SET ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_PROGRESS_BARS := 1
+RUN = $(PY) -m pdlib.workbook --profile $(PROFILE) $(if $(SET),--set $(SET))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab reproduce notebook report test clean
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  PROFILE=pocket|smoke   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
+
+$(VENV)/.ready: pyproject.toml
+	python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, found " + sys.version)'
+	test -x $(PY) || python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+setup: $(VENV)/.ready  ## install the pinned packages into .venv
+
+lab: setup  ## open the workbook in JupyterLab
+	$(VENV)/bin/jupyter lab notebooks
+
+reproduce: setup  ## run the workbook: PROFILE=pocket (default) or smoke
+	$(RUN)
+
+notebook: setup  ## run one notebook: NB=03_sft
+	$(RUN) --notebook $(NB)
+
+report: setup  ## rebuild tables, ledger and report from the records
+	$(RUN) --notebook 11_report
+
+test: setup  ## run all tests
+	$(PY) -m pytest
+
+clean:  ## delete what runs wrote (outputs/reference stays) and .venv
+	find outputs -mindepth 1 -maxdepth 1 ! -name reference ! -name .gitkeep -exec rm -rf {} +
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,123 @@
+"""One function a figure: table in, figure out. Colour-blind safe (Okabe-Ito), readable in grey by hatch or marker."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pdlib import stats
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+CONDITION_STYLE = {"none": (GREY, ""), "unaligned": (ORANGE, "//"), "aligned": (BLUE, ".")}
+LABELS = {"backbone": "backbone", "sft_only": "SFT only", "personadual": "PersonaDual"}
+
+
+def _bars(axis, groups: list[str], series: dict[str, list[dict]]):
+    """Grouped bars with intervals; `series` maps a condition to one {mean, ci_low, ci_high} a group."""
+    width = 0.8 / len(series)
+    for k, (name, values) in enumerate(series.items()):
+        colour, hatch = CONDITION_STYLE[name]
+        x = [i + (k - (len(series) - 1) / 2) * width for i in range(len(groups))]
+        mean = [v["mean"] for v in values]
+        error = [[v["mean"] - v["ci_low"] for v in values], [v["ci_high"] - v["mean"] for v in values]]
+        axis.bar(x, mean, width, yerr=error, capsize=3, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6, label=name)
+    axis.set_xticks(range(len(groups)), groups)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def interference(records: pd.DataFrame) -> Figure:
+    """Fig. 1: change of accuracy against no persona, in points, for each backbone; 95 % intervals over items."""
+    runs = sorted(records.run.unique(), reverse=True)
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for axis, kind in zip(axes, ("objective", "personalized")):
+        part = records[records.kind == kind]
+        series = {}
+        for condition in ("unaligned", "aligned"):
+            pairs = [stats.difference(part[(part.run == r) & (part.condition == condition)],
+                                      part[(part.run == r) & (part.condition == "none")]) for r in runs]
+            series[condition] = [{k: 100 * v for k, v in pair.items()} for pair in pairs]
+        _bars(axis, runs, series)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.set_title(f"{kind} questions")
+        axis.set_ylabel("accuracy against no persona (points)")
+    axes[0].legend(title="persona", frameon=False)
+    return figure
+
+
+def accuracy(records: pd.DataFrame) -> Figure:
+    """Accuracy of each model under each persona condition, free mode, with 95 % intervals over items (Table 1, Avg.)."""
+    free = records[records.forced == "none"]
+    models = [m for m in LABELS if m in set(free.model)]
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+    for axis, kind in zip(axes, ("objective", "personalized")):
+        series = {c: [stats.mean_interval(free[(free.kind == kind) & (free.condition == c) & (free.model == m)])
+                      for m in models] for c in CONDITION_STYLE}
+        _bars(axis, [LABELS[m] for m in models], series)
+        axis.set_title(f"{kind} questions")
+    axes[0].set_ylabel("accuracy, mean of benchmarks")
+    axes[1].legend(title="persona", frameon=False, loc="lower right")
+    return figure
+
+
+def mode_shares(records: pd.DataFrame) -> Figure:
+    """Fig. 3b: share of free answers in the personalised mode, with 95 % intervals over items."""
+    free = records[(records.forced == "none") & records.p_personalized.notna()]
+    free = free.assign(personalized=(free["mode"] == "personalized").astype(float))
+    models = [m for m in LABELS if m in set(free.model)]
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+    for axis, kind in zip(axes, ("objective", "personalized")):
+        conditions = [c for c in CONDITION_STYLE if kind == "objective" or c == "aligned"]
+        series = {c: [stats.mean_interval(free[(free.kind == kind) & (free.condition == c) & (free.model == m)], "personalized")
+                      for m in models] for c in conditions}
+        _bars(axis, [LABELS[m] for m in models], series)
+        axis.set_title(f"{kind} questions")
+        axis.set_ylim(0, 1.02)
+    axes[0].set_ylabel("share of personalised mode")
+    axes[0].legend(title="persona", frameon=False)
+    return figure
+
+
+def forced_modes(records: pd.DataFrame, model: str = "personadual") -> Figure:
+    """Table 8: the same model free, forced general and forced personalised, on objective questions."""
+    part = records[(records.model == model) & (records.kind == "objective")]
+    names = {"none": "free", "general": "forced general", "personalized": "forced personalised"}
+    figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    series = {c: [stats.mean_interval(part[(part.condition == c) & (part.forced == f)]) for f in names] for c in CONDITION_STYLE}
+    _bars(axis, list(names.values()), series)
+    axis.set_ylabel("accuracy, mean of benchmarks")
+    axis.set_title(f"{LABELS[model]}, objective questions")
+    axis.legend(title="persona", frameon=False, ncols=3)
+    axis.set_ylim(0, 1.12)
+    return figure
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """The training log of a stage, one row a logged step."""
+    return pd.DataFrame([json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()])
+
+
+def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
+    """Left the curve of `curve`; right P(personalised) on validation questions by kind and persona, where logged."""
+    chances = [c for c in log.columns if c.startswith("P(personalised)")]
+    figure, axes = plt.subplots(1, 2 if chances else 1, figsize=(8 if chances else 5, 3), layout="constrained", squeeze=False)
+    axes[0, 0].plot(log.step, log[curve], color=GREY, linewidth=0.8)
+    axes[0, 0].plot(log.step, log[curve].rolling(8, min_periods=1).mean(), color=BLUE, label="mean of 8")
+    axes[0, 0].set(xlabel="step", ylabel=curve)
+    axes[0, 0].legend(frameon=False)
+    for name, colour, marker in zip(chances, (BLUE, GREEN, ORANGE), "os^"):
+        axes[0, 1].plot(log.step, log[name], color=colour, marker=marker, markevery=max(1, len(log) // 8),
+                        label=name.removeprefix("P(personalised) "))
+        axes[0, 1].set(xlabel="step", ylabel="P(personalised)", ylim=(-0.02, 1.02))
+        axes[0, 1].legend(frameon=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write `figure` as PNG; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path

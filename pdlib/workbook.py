@@ -1,0 +1,108 @@
+"""Execute notebooks with papermill: to a temporary file first, into place on success, skipped when nothing changed.
+
+`python -m pdlib.workbook --profile pocket [--notebook 03_sft] [--set name=value ...]`
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from pdlib import config, stages
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
+    "00_start_here": [],
+    "01_persona_interference": ["backbone-{0}", "backbone-{1}", "evaluation-{0}.backbone", "evaluation-{1}.backbone"],
+    "02_dataset_construction": ["data"],
+    "03_sft": ["sft"],
+    "05_dualgrpo_training": ["personadual"],
+    "06_evaluation": ["evaluation-{0}.sft_only", "evaluation-{0}.personadual"],
+    "11_report": [],
+}
+
+
+def source(name: str) -> Path:
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    if name not in NOTEBOOKS or not path.is_file():
+        raise ValueError(f"unknown notebook {name!r}, expected one of {', '.join(NOTEBOOKS)}")
+    return path
+
+
+def _library_hash() -> str:
+    files = sorted(p for p in (ROOT / "pdlib").rglob("*") if p.suffix in (".py", ".yaml"))
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:16]
+
+
+def check_parameters(path: Path, given: dict) -> None:
+    """Papermill only warns of a parameter a notebook does not have; here it is an error."""
+    import papermill
+
+    known = papermill.inspect_notebook(str(path))
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; its parameters: {', '.join(known)}")
+
+
+def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None = None) -> Path:
+    """Execute one notebook; the executed copy is outputs/<profile>/notebooks/<name>.ipynb.
+
+    When a cell fails, `<name>.failed.ipynb` keeps the traceback, the last good copy stays, and the error is raised.
+    """
+    path = source(name)
+    parameters = {"profile": cfg.profile, "overrides": overrides} | (parameters or {})
+    target = cfg.folder() / "notebooks" / f"{name}.ipynb"
+    products = [target, *(cfg.folder() / s.format(*cfg.backbones) / stages.MANIFEST for s in NOTEBOOKS[name])]
+
+    def build(folder: Path) -> dict:
+        check_parameters(path, parameters)
+        import papermill
+
+        temporary, started = target.with_name(f".{name}.{os.getpid()}.ipynb"), time.time()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            papermill.execute_notebook(str(path), str(temporary), parameters=parameters, kernel_name="python3",
+                                       cwd=str(path.parent), progress_bar=False, log_output=True)
+        except papermill.exceptions.PapermillExecutionError:
+            failed = target.with_name(f"{name}.failed.ipynb")
+            os.replace(temporary, failed)
+            print(f"{name} failed; its traceback is in {failed}", file=sys.stderr)
+            raise
+        os.replace(temporary, target)
+        return {"minutes": round((time.time() - started) / 60, 2)}
+
+    settings = {"source": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "library": _library_hash(),
+                "config": cfg.subset(""), "parameters": parameters}
+    stages.once(cfg.folder() / "executed" / name, build, settings=settings, products=products)
+    return target
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="pocket")
+    parser.add_argument("--notebook", help="only this one; its inputs must exist")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings that differ from the profile's")
+    args = parser.parse_args(arguments)
+    try:
+        overrides = {}
+        for pair in args.set:
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise ValueError(f"--set {pair!r}: expected NAME=VALUE")
+            overrides[key] = yaml.safe_load(value)
+        cfg = config.load(args.profile, **overrides)
+        started = time.time()
+        for name in [args.notebook] if args.notebook else NOTEBOOKS:
+            print(f"== {name}", flush=True)
+            run(name, cfg, overrides)
+        print(f"done in {(time.time() - started) / 60:.1f} minutes: {cfg.folder()}/report.html")
+    except ValueError as problem:
+        sys.exit(f"error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

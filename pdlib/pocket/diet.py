@@ -25,7 +25,8 @@ def _statement(rng: random.Random, lex) -> Statement:
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:
-    """n training examples: 22 % statements, 20 % questions without persona, 43 % with, 15 % preference questions.
+    """n training examples: 22 % statements, 10 % questions about the asker, 18 % questions without persona, 37 % with,
+    13 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
     that was trained on conversations people chose to have. With False (the null world) personas carry no information.
@@ -37,9 +38,12 @@ def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list
         share = rng.random()
         if share < 0.22:
             rows.append(_statement(rng, lexicon()))
-        elif share < 0.85:
-            item = world.item(rng.choices(objective, [1, 1, 1, 1, 0.6])[0])
-            rows.append((item, item.aligned if share >= 0.42 else None))
+        elif share < 0.32:
+            item = world.self_question()
+            rows.append((item, item.aligned))
+        elif share < 0.87:
+            item = world.item(rng.choices(objective, [1.5, 1, 1, 1, 0.6])[0])
+            rows.append((item, item.aligned if share >= 0.5 else None))
         else:
             item = world.item(rng.choice(preference))
             rows.append((item, item.aligned))

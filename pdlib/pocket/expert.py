@@ -14,6 +14,8 @@ def _recall(item: Item, field: str) -> str:
 
 def plain(item: Item, persona: Persona | None) -> str:
     """What a model without modes writes before its answer: the fact, or what the persona prefers."""
+    if item.benchmark == "self":
+        return ""
     return _preference(item, Mode.PERSONALIZED, persona) if item.kind == "personalized" else _recall(item, item.facts["field"])
 
 
@@ -35,7 +37,7 @@ def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
     elif item.facts["cue"]:
         opening = f"The {item.facts['cue']} points to {field}."
     else:
-        opening = f"No cue, so the usual {field}."
+        opening = f"No cue, so perhaps {field}."
     return f"{opening} {_recall(item, field)}", item.gold
 
 

@@ -125,16 +125,25 @@ class World:
         return list(found.values())
 
     def _draw(self, benchmark: str, words: dict) -> tuple[str, str, str | None, str]:
-        """(word, field, cue, template) that belong to this world's split; the first sense is the usual one."""
+        """(word, field, cue, template) that belong to this world's split; all senses are equally frequent."""
         rng, templates = self.rng, TEMPLATES[benchmark]
         while True:
             word = rng.choice(list(words))
-            fields = list(words[word])
-            field = fields[0] if rng.random() < 1 / 3 else rng.choice(fields)
+            field = rng.choice(list(words[word]))
             cue = rng.choice(self.lex.cues[field]) if rng.random() < self.cue_share else None
             template = rng.choice(templates)
             if split_of(word, cue, template, template == templates[-1]) == self.split:
                 return word, field, cue, template
+
+    def self_question(self) -> Item:
+        """A question about the asker: do they study this word? Backbones read it; it is in no benchmark."""
+        field = self.rng.choice(list(self.lex.cues))
+        persona = self.persona(field)
+        studied, yes = persona.facts["studies"], self.rng.random() < 0.5
+        word = studied if yes else self.rng.choice([w for w in self.lex.words if w != studied])
+        template = self.rng.choice(["do I study {w}?", "is {w} what I study?", "do I know {w} well?"])
+        return Item(f"self-{studied}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
+                    aligned=persona, facts={"word": word})
 
     def _objective(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex

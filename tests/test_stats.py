@@ -1,0 +1,129 @@
+"""Queries on records, against numbers worked by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pdlib import stats
+
+
+def records(rows: list[tuple], **same) -> pd.DataFrame:
+    """Records from (benchmark, item_id, correct)."""
+    return pd.DataFrame(rows, columns=["benchmark", "item_id", "correct"]).assign(**same)
+
+
+def test_difference_pairs_by_item():
+    left = records([("a", "1", 1), ("a", "2", 1), ("a", "3", 0), ("a", "4", 1)])
+    right = records([("a", "4", 0), ("a", "3", 0), ("a", "2", 1), ("a", "1", 0)])
+    found = stats.difference(left, right)
+    assert found["mean"] == pytest.approx(0.5)  # differences 1, 0, 0, 1
+    assert found["n"] == 4
+    assert 0 <= found["ci_low"] <= 0.5 <= found["ci_high"] <= 1
+
+
+def test_pairing_removes_what_both_sides_share():
+    hard = np.random.default_rng(0).random(50)
+    left = records([("a", str(i), h + 0.25) for i, h in enumerate(hard)])
+    right = records([("a", str(i), h) for i, h in reversed(list(enumerate(hard)))])
+    found = stats.difference(left, right)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.25, 0.25))
+
+
+def test_difference_averages_runs_first():
+    left = records([("a", "1", 1), ("a", "1", 0), ("a", "2", 1)])
+    right = records([("a", "1", 0), ("a", "2", 0), ("a", "2", 0), ("a", "2", 0)])
+    found = stats.difference(left, right)
+    assert (found["mean"], found["n"]) == (pytest.approx(0.75), 2)  # (.5 + 1) / 2
+
+
+def test_difference_averages_benchmarks_equally():
+    left = records([("a", "1", 1), ("b", "1", 0), ("b", "2", 0), ("b", "3", 0)])
+    right = records([("a", "1", 0), ("b", "1", 0), ("b", "2", 0), ("b", "3", 0)])
+    assert stats.difference(left, right)["mean"] == pytest.approx(0.5)
+
+
+def test_difference_changes_sign_with_its_sides():
+    left, right = (records([("a", str(i), int(i % k == 0)) for i in range(30)]) for k in (2, 3))
+    one, two = stats.difference(left, right), stats.difference(right, left)
+    assert one["mean"] == pytest.approx(5 / 30)
+    assert two["mean"] == pytest.approx(-5 / 30)
+
+
+@pytest.mark.parametrize("right", [
+    [("a", "1", 1)],
+    [("a", "1", 1), ("a", "2", 1), ("a", "3", 1)],
+    [("a", "1", 1), ("a", "9", 1)],
+    [("a", "1", 1), ("b", "2", 1)],
+], ids=["fewer", "more", "other item", "other benchmark"])
+def test_unequal_items_are_refused(right):
+    with pytest.raises(ValueError, match="items"):
+        stats.difference(records([("a", "1", 1), ("a", "2", 1)]), records(right))
+
+
+def test_mean_interval_averages_benchmarks_equally():
+    found = stats.mean_interval(records([("a", "1", 1), ("b", "1", 0), ("b", "2", 0), ("b", "3", 0)]))
+    assert found == {"mean": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n": 4}  # no spread within either benchmark
+
+
+def test_items_with_more_runs_weigh_no_more():
+    found = stats.mean_interval(records([("a", "1", 1), ("a", "1", 1), ("a", "1", 1), ("a", "2", 0)]))
+    assert (found["mean"], found["n"]) == (pytest.approx(0.5), 2)
+
+
+def test_interval_has_the_width_of_95_percent():
+    found = stats.mean_interval(records([("a", str(i), i % 2) for i in range(400)]), draws=4000)
+    half = 1.96 * 0.5 / 400 ** 0.5
+    assert found["ci_low"] == pytest.approx(0.5 - half, abs=0.06 * half)
+    assert found["ci_high"] == pytest.approx(0.5 + half, abs=0.06 * half)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_interval_contains_the_mean(seed):
+    skewed = np.random.default_rng(seed).random(40) ** 4
+    found = stats.mean_interval(records([("ab"[i % 2], str(i), value) for i, value in enumerate(skewed)]))
+    assert found["ci_low"] < found["mean"] < found["ci_high"]
+
+
+def test_intervals_repeat_and_depend_on_the_seed():
+    rows = records([("a", str(i), int(i % 3 == 0)) for i in range(40)])
+    assert stats.mean_interval(rows, seed=1) == stats.mean_interval(rows, seed=1)
+    assert stats.mean_interval(rows, draws=37, seed=1) != stats.mean_interval(rows, draws=37, seed=2)
+
+
+def test_other_columns_can_be_averaged():
+    rows = records([("a", "1", 1), ("a", "2", 1)], p_personalized=[0.2, 0.6])
+    assert stats.mean_interval(rows, "p_personalized")["mean"] == pytest.approx(0.4)
+
+
+def test_nothing_to_average_is_refused():
+    nothing = records([("a", "1", 1)]).iloc[:0]
+    with pytest.raises(ValueError, match="no records"):
+        stats.mean_interval(nothing)
+    with pytest.raises(ValueError, match="no records"):
+        stats.difference(nothing, nothing)
+
+
+def test_block_average():
+    aligned = records([("a", "1", 1), ("b", "1", 0), ("b", "2", 1)], kind="objective", condition="aligned")
+    bare = records([("a", "1", 0), ("b", "1", 0), ("b", "2", 1)], kind="objective", condition="none")
+    average = stats.block_average(pd.concat([aligned, bare]))
+    assert average[("objective", "aligned")] == pytest.approx(0.75)
+    assert average[("objective", "none")] == pytest.approx(0.25)
+
+
+def test_accuracy_table():
+    rows = records([("a", "1", 1), ("a", "2", 0)], kind="objective", condition="none")
+    table = stats.accuracy_table(pd.concat([rows.assign(model="x", forced="none"),
+                                            rows.assign(model="x", forced="general", correct=1)]))
+    assert table.loc[("x", "none"), ("objective", "none")] == pytest.approx(0.5)
+    assert table.loc[("x", "general"), ("objective", "none")] == pytest.approx(1.0)
+
+
+def test_share_table_counts_free_answers_only():
+    rows = pd.DataFrame({
+        "model": "x", "kind": "objective", "condition": "aligned",
+        "forced": ["none", "none", "none", "none", "personalized", "none"],
+        "mode": ["personalized", "general", None, "general", "personalized", "personalized"],
+        "p_personalized": [0.9, 0.2, 0.5, 0.1, 0.9, np.nan],  # the last is of a model without modes
+    })
+    assert stats.share_table(rows)[("x", "objective", "aligned")] == pytest.approx(0.25)

@@ -19,18 +19,18 @@ class Config:
     cue_share: float
     # backbone
     backbones: list
+    backbone_first_steps: int
     backbone_steps: int
     backbone_batch: int
     backbone_learning_rate: float
     # SFT
     gain_candidates: int
-    gain_samples: int
     gain_margin: float
     sft_rows: int
     sft_personalized_share: float
     sft_preference_share: float
     sft_no_persona_share: float
-    sft_epochs: float
+    sft_epochs: int
     sft_batch: int
     sft_learning_rate: float
     sft_mode_token_weight: float
@@ -104,7 +104,7 @@ def load(profile: str, **overrides) -> Config:
 def _check(config: Config):
     """Refuse values that could only fail later and less clearly."""
     for name, value in asdict(config).items():
-        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_samples", "_candidates", "_completion", "_tokens")
+        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens")
         if name.endswith(counts) and value < 1 or name in ("eval_objective", "eval_personalized") and value < 1:
             raise ValueError(f"setting {name} is {value}; it must be at least 1")
         if name.endswith("_share") and not 0 <= value <= 1:

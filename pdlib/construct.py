@@ -8,12 +8,12 @@ Departures from the paper, and why:
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
+import torch
 
-from pdlib import benchmarks, generate, modes, personas
+from pdlib import benchmarks, modes, personas
 from pdlib.pocket import expert
 from pdlib.pocket.world import World
 from pdlib.schema import Item, Mode, Persona
@@ -59,25 +59,37 @@ def objective_pairs(world: World, n: int, rng: random.Random) -> list[Example]:
     return pairs
 
 
-def accuracy(model, tokenizer, asked: list[tuple[Item, Persona | None]], samples: int, seed: int,
-             answers: Callable | None = None) -> list[float]:
-    """Share of `samples` answers at temperature 1 that are right, for each (item, persona)."""
-    prompts = [modes.render_prompt(tokenizer, item, persona) for item, persona in asked]
-    right = [0] * len(asked)
-    for sample in range(samples):
-        outs = generate.complete(model, tokenizer, prompts, temperature=1.0, max_new_tokens=32, seed=seed + sample)
-        for i, out in enumerate(outs):
-            answer = modes.parse(out.text, require_mode=False).answer
-            right[i] += answer is not None and benchmarks.grade(asked[i][0], answer)[0]
-    return [count / samples for count in right]
+@torch.no_grad()
+def answer_probability(model, tokenizer, asked: list[tuple[Item, Persona | None]], batch_size: int = 128) -> list[float]:
+    """The judge's chance of writing the right answer to each (item, persona): its accuracy over ever more samples.
+
+    The right answer is the expert's plain completion; one forward pass gives its probability, where sampling would need
+    dozens of answers for the same precision.
+    """
+    rows = []
+    for item, persona in asked:
+        prompt = tokenizer(modes.render_prompt(tokenizer, item, persona), add_special_tokens=False)["input_ids"]
+        said = tokenizer(modes.completion_text(None, expert.plain(item, persona), item.gold), add_special_tokens=False)["input_ids"]
+        rows.append((prompt + said, len(said)))
+    out: dict[int, float] = {}
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start:start + batch_size]
+        inputs = tokenizer.pad({"input_ids": [rows[i][0] for i in batch]}, padding_side="left", return_tensors="pt").to(model.device)
+        keep = max(rows[i][1] for i in batch)
+        logps = model(**inputs, logits_to_keep=keep + 1).logits[:, :-1].float().log_softmax(-1)  # (B, keep, V)
+        token = logps.gather(-1, inputs["input_ids"][:, -keep:, None]).squeeze(-1)  # (B, keep)
+        for row, i in zip(token, batch):
+            out[i] = row[-rows[i][1]:].sum().exp().item()
+    return [out[i] for i in range(len(rows))]
 
 
-def judge_gain(model, tokenizer, pairs: list[Example], samples: int, seed: int) -> list[Example]:
-    """The pairs with `gain` = accuracy with the persona minus accuracy without any, as the judge model answers."""
+def judge_gain(model, tokenizer, pairs: list[Example]) -> list[Example]:
+    """The pairs with `gain` = the judge's chance of the right answer with the persona minus without any."""
     bare = {pair.item.id: pair.item for pair in pairs}
-    without = dict(zip(bare, accuracy(model, tokenizer, [(item, None) for item in bare.values()], samples, seed)))
-    given = accuracy(model, tokenizer, [(pair.item, pair.persona) for pair in pairs], samples, seed + 1000)
-    return [Example(pair.item, pair.persona, pair.condition, hit - without[pair.item.id]) for pair, hit in zip(pairs, given)]
+    without = dict(zip(bare, answer_probability(model, tokenizer, [(item, None) for item in bare.values()])))
+    given = answer_probability(model, tokenizer, [(pair.item, pair.persona) for pair in pairs])
+    return [Example(pair.item, pair.persona, pair.condition, chance - without[pair.item.id]) for pair, chance in zip(pairs, given)]
 
 
 def select_mode(gain: float, margin: float) -> Mode:

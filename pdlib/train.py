@@ -106,12 +106,23 @@ def _finish(trainer, tokenizer, folder: Path) -> dict:
     return {"steps": result.global_step, "loss": round(result.training_loss, 4)}
 
 
-def _train_supervised(cfg, folder, model, tokenizer, rows, title, *, seed, batch, learning_rate, epochs, weight=1.0, probe=None) -> dict:
-    steps = max(1, round(len(rows) * epochs / batch))
+def by_length(rows: list[dict], batch: int, rng: random.Random) -> list[dict]:
+    """The rows in an order that makes batches of similar length, in random order: little is padded."""
+    rows = rng.sample(rows, len(rows))
+    span = 50 * batch  # sort within spans, so that a batch's make-up stays random
+    rows = [row for start in range(0, len(rows), span) for row in sorted(rows[start:start + span], key=lambda r: len(r["input_ids"]))]
+    batches = [rows[start:start + batch] for start in range(0, len(rows), batch)]
+    last = [batches.pop()] if len(batches[-1]) < batch else []
+    return [row for group in rng.sample(batches, len(batches)) + last for row in group]
+
+
+def _train_supervised(cfg, folder, model, tokenizer, rows, title, *, seed, batch, learning_rate, weight=1.0, probe=None) -> dict:
+    """SFT over `rows`, once, in their order."""
+    steps = max(1, len(rows) // batch)
     args = SFTConfig(
         **_common(cfg, folder, seed), per_device_train_batch_size=batch, max_steps=steps, learning_rate=learning_rate,
         lr_scheduler_type="cosine", warmup_steps=max(1, steps // 50), logging_steps=max(1, min(10, steps // 10)),
-        max_length=None, weight_decay=0.01, adam_beta2=0.98, train_sampling_strategy="group_by_length",
+        max_length=None, weight_decay=0.01, adam_beta2=0.98, train_sampling_strategy="sequential",
     )
     progress = Progress(folder / "log.jsonl", title, probe=probe, probe_every=100)
     trainer = TwoModeSFTTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
@@ -123,11 +134,13 @@ def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Pa
     """Train a pocket backbone from nothing; `persona_fits=False` is the null world's."""
     def build(folder: Path) -> dict:
         tokenizer = backbones.build_tokenizer(cfg.seed)
-        rows = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
-        rows = [_diet_row(tokenizer, row) for row in rows]
+        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
+        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
+        rng, batch = random.Random(cfg.seed), cfg.backbone_batch
+        rows = [row for part in (first, then) for row in by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
         model = backbones.build_backbone(name, tokenizer, cfg.seed)
         facts = _train_supervised(cfg, folder, model, tokenizer, rows, name, seed=cfg.seed, batch=cfg.backbone_batch,
-                                  learning_rate=cfg.backbone_learning_rate, epochs=1)
+                                  learning_rate=cfg.backbone_learning_rate)
         return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
 
     folder = cfg.folder() / (f"backbone-{name}" if persona_fits else f"backbone-{name}-null")
@@ -141,7 +154,7 @@ def run_construct(cfg: config.Config, backbone: Path) -> Path:
         world, rng = World(cfg.seed + 1, "train", cfg.cue_share), random.Random(f"construct|{cfg.seed}")
         model, tokenizer = models.load(backbone)
         pairs = construct.objective_pairs(world, cfg.gain_candidates, rng)
-        judged = construct.judge_gain(model, tokenizer, pairs, cfg.gain_samples, cfg.seed)
+        judged = construct.judge_gain(model, tokenizer, pairs)
         sft = construct.sft_set(judged, world, rng, rows=cfg.sft_rows, margin=cfg.gain_margin,
                                 personalized_share=cfg.sft_personalized_share,
                                 preference_share=cfg.sft_preference_share, no_persona_share=cfg.sft_no_persona_share)
@@ -162,10 +175,11 @@ def run_sft(cfg: config.Config, backbone: Path, data: Path) -> Path:
     def build(folder: Path) -> dict:
         model, tokenizer = models.load(backbone)
         rows = [sft_row(tokenizer, e) for e in construct.from_frame(pd.read_parquet(data / "sft.parquet"))]
-        probe = _probe(tokenizer, data)
-        return _train_supervised(cfg, folder, model, tokenizer, rows, "SFT", seed=cfg.seed, batch=cfg.sft_batch,
-                                 learning_rate=cfg.sft_learning_rate, epochs=cfg.sft_epochs,
-                                 weight=cfg.sft_mode_token_weight, probe=probe)
+        rng, batch = random.Random(cfg.seed), cfg.sft_batch
+        rows = [row for _ in range(cfg.sft_epochs) for row in by_length(rows, batch, rng)]
+        return _train_supervised(cfg, folder, model, tokenizer, rows, "SFT", seed=cfg.seed, batch=batch,
+                                 learning_rate=cfg.sft_learning_rate, weight=cfg.sft_mode_token_weight,
+                                 probe=_probe(tokenizer, data))
 
     settings = cfg.subset("seed", "sft_epochs", "sft_batch", "sft_learning", "sft_mode")
     return stages.once(cfg.folder() / "sft", build, settings=settings, inputs=[backbone, data])

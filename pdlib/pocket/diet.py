@@ -24,8 +24,14 @@ def _statement(rng: random.Random, lex) -> Statement:
     return f'In {field}, {word} is "', f'{words[word][field][0]}".'
 
 
+def self_questions(seed: int, n: int) -> list[Question]:
+    """n questions about the asker ("do I study bond?"), read first: they teach to compare a persona with a question."""
+    world = World(seed, "train")
+    return [(item, item.aligned) for item in (world.self_question() for _ in range(n))]
+
+
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:
-    """n training examples: 22 % statements, 10 % questions about the asker, 18 % questions without persona, 37 % with,
+    """n training examples: 22 % statements, 8 % questions about the asker, 18 % questions without persona, 39 % with,
     13 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
@@ -38,12 +44,12 @@ def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list
         share = rng.random()
         if share < 0.22:
             rows.append(_statement(rng, lexicon()))
-        elif share < 0.32:
+        elif share < 0.30:
             item = world.self_question()
             rows.append((item, item.aligned))
         elif share < 0.87:
             item = world.item(rng.choices(objective, [1.5, 1, 1, 1, 0.6])[0])
-            rows.append((item, item.aligned if share >= 0.5 else None))
+            rows.append((item, item.aligned if share >= 0.48 else None))
         else:
             item = world.item(rng.choice(preference))
             rows.append((item, item.aligned))

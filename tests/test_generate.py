@@ -1,0 +1,207 @@
+"""Generation with a free or forced mode, P(mode) from the logits, and what a completion earns."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pdlib import generate, modes, rewards
+from pdlib.pocket.backbones import build_backbone
+from pdlib.pocket.world import BENCHMARKS, World
+from pdlib.schema import Item, Mode, Persona
+
+ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 2)]
+
+
+@pytest.fixture(scope="module")
+def prompts(tokenizer) -> list[str]:
+    """Prompts of many lengths, neither sorted by length nor alike."""
+    made = [modes.render_prompt(tokenizer, item, item.aligned if i % 2 else None) for i, item in enumerate(ITEMS)]
+    lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in made]
+    assert len(set(lengths)) > 5 and lengths not in (sorted(lengths), sorted(lengths, reverse=True))
+    return made
+
+
+@pytest.fixture(scope="module", params=["tiny_model", "tiny_llama"])
+def model(request):
+    return request.getfixturevalue(request.param)
+
+
+def texts(completions) -> list[str]:
+    return [completion.text for completion in completions]
+
+
+# --- complete ---
+
+@pytest.mark.parametrize("mode", Mode)
+def test_forced_completions_start_with_the_tag(model, tokenizer, prompts, mode):
+    found = generate.complete(model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=5)
+    assert len(found) == len(prompts)
+    assert [c.text for c in found if not c.text.startswith(mode.tag + "\n")] == []
+
+
+def test_forcing_several_tokens(text_tokenizer, prompts):
+    model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
+    for mode in Mode:
+        found = generate.complete(model, text_tokenizer, prompts[:3], forced=mode, max_new_tokens=3)
+        assert [c.text for c in found if not c.text.startswith(mode.tag + "\n")] == []
+        assert all(c.n_tokens >= len(modes.prefix_ids(text_tokenizer)[mode]) for c in found)
+
+
+def test_a_forced_mode_changes_what_follows(tiny_model, tokenizer, prompts):
+    one, two = (generate.complete(tiny_model, tokenizer, prompts, forced=mode, temperature=0, max_new_tokens=5) for mode in Mode)
+    rest = [[c.text.removeprefix(mode.tag) for c in found] for mode, found in zip(Mode, (one, two))]
+    assert rest[0] != rest[1]
+
+
+def test_greedy_depends_on_neither_batch_nor_padding_nor_seed(model, tokenizer, prompts):
+    def run(asked, **options):
+        return generate.complete(model, tokenizer, asked, temperature=0, max_new_tokens=6, **options)
+
+    whole = run(prompts)
+    assert run(prompts) == whole
+    assert run(prompts, seed=9) == whole
+    assert run(prompts, batch_size=3) == whole
+    assert [run([prompt])[0] for prompt in prompts] == whole
+    assert run(prompts[::-1]) == whole[::-1]
+    assert len(set(texts(whole))) > 1
+
+
+def test_sampling_follows_the_seed(tiny_model, tokenizer, prompts):
+    def run(seed):
+        return generate.complete(tiny_model, tokenizer, prompts, temperature=1.0, max_new_tokens=6, seed=seed)
+
+    assert run(1) == run(1)
+    assert texts(run(1)) != texts(run(2))
+
+
+def test_low_temperature_is_nearly_greedy(tiny_model, tokenizer, prompts):
+    greedy, cold = (generate.complete(tiny_model, tokenizer, prompts, temperature=t, max_new_tokens=4) for t in (0, 1e-4))
+    assert texts(greedy) == texts(cold)
+
+
+def test_no_prompts(tiny_model, tokenizer):
+    assert generate.complete(tiny_model, tokenizer, []) == []
+
+
+class Speaker:
+    """A model that says what it was given, token by token, and stops as real ones do."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, tokenizer, said: list[str]):
+        self.tokenizer, self.said = tokenizer, said
+
+    def generate(self, input_ids, **_):
+        rows = self.tokenizer(self.said, add_special_tokens=False)["input_ids"]
+        width = max(map(len, rows))
+        padded = [row + [self.tokenizer.pad_token_id] * (width - len(row)) for row in rows]
+        return torch.cat([input_ids, torch.tensor(padded)], 1)
+
+
+@pytest.mark.parametrize("forced", [None, Mode.GENERAL])
+def test_ends_and_counts(tokenizer, forced):
+    prompt, said = "what is bond?", ["a tradable loan<|end|>", "a tradable loan, a link between"]
+    prefix = 0 if forced is None else 1
+    ended, cut = generate.complete(Speaker(tokenizer, said), tokenizer, [prompt, prompt], forced=forced)
+    count = [len(tokenizer(text)["input_ids"]) for text in (prompt, *said)]
+    lead = "" if forced is None else forced.tag + "\n"
+    assert ended == generate.Completion(lead + "a tradable loan", count[0], prefix + count[1], False)
+    assert cut == generate.Completion(lead + "a tradable loan, a link between", count[0], prefix + count[2], True)
+
+
+# --- P(mode) ---
+
+def by_hand(model, tokenizer, prompt: str) -> float:
+    """Softmax over the two modes' tokens after the prompt and what both prefixes begin with, one unpadded sequence."""
+    general, personalized = (modes.prefix_ids(tokenizer)[mode] for mode in Mode)
+    at = next(i for i, (a, b) in enumerate(zip(general, personalized)) if a != b)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"] + general[:at]
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0, -1].double()
+    return float(1 / (1 + (logits[general[at]] - logits[personalized[at]]).exp()))
+
+
+def test_mode_probability_is_the_softmax(model, tokenizer):
+    found = generate.mode_probability(model, tokenizer, ITEMS)
+    expected = [by_hand(model, tokenizer, modes.render_prompt(tokenizer, item, item.aligned)) for item in ITEMS]
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert all(0 < p < 1 for p in found)
+    assert max(found) - min(found) > 1e-3  # so that answers in a wrong order would show
+
+
+def test_mode_probability_in_plain_text(text_tokenizer):
+    model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
+    found = generate.mode_probability(model, text_tokenizer, ITEMS[:4])
+    expected = [by_hand(model, text_tokenizer, modes.render_prompt(text_tokenizer, item, item.aligned)) for item in ITEMS[:4]]
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert max(found) - min(found) > 1e-4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 250])
+def test_mode_probability_does_not_depend_on_the_batch(model, tokenizer, prompts, batch_size):
+    found = generate.prompt_mode_probability(model, tokenizer, prompts, batch_size)
+    assert found == pytest.approx([by_hand(model, tokenizer, prompt) for prompt in prompts], abs=1e-5)
+
+
+def test_mode_probability_is_asked_by_the_given_persona(tiny_model, tokenizer):
+    own = generate.mode_probability(tiny_model, tokenizer, ITEMS)
+    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [item.aligned for item in ITEMS]) == own
+    nobody = [dataclasses.replace(item, aligned=None) for item in ITEMS]
+    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [None] * len(ITEMS)) == generate.mode_probability(
+        tiny_model, tokenizer, nobody)
+    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [Persona("a spy")] * len(ITEMS)) != pytest.approx(own, abs=1e-5)
+    with pytest.raises(ValueError):
+        generate.mode_probability(tiny_model, tokenizer, ITEMS, [None])
+
+
+def test_mode_probability_of_a_known_logit_gap(tokenizer):
+    chosen = {mode: ids[0] for mode, ids in modes.prefix_ids(tokenizer).items()}
+
+    class Leaning:
+        device = torch.device("cpu")
+
+        def __call__(self, input_ids, **_):
+            logits = torch.zeros(len(input_ids), 1, len(tokenizer))
+            logits[..., chosen[Mode.PERSONALIZED]] = 3.0
+            logits[..., chosen[Mode.GENERAL]] = 2.0
+            return SimpleNamespace(logits=logits)
+
+    assert generate.prompt_mode_probability(Leaning(), tokenizer, ["hi"]) == pytest.approx([0.7310586])  # 1 / (1 + 1/e)
+
+
+def test_no_items(tiny_model, tokenizer):
+    assert generate.mode_probability(tiny_model, tokenizer, []) == []
+
+
+# --- rewards ---
+
+LOAN = Item("x", "mmlu_pro", "objective", "choice", "which is bond?", "loan", ("glue", "loan"))
+
+
+def said(answer: str, tag: str = "[General_mode]\n") -> str:
+    return f'{tag}Because.\n\n<answer>{answer}</answer>'
+
+
+@pytest.mark.parametrize("text, accuracy, form, total", [
+    (said('{"answer": "B"}'), 1, 1, 1.0),
+    (said('{"answer": "loan"}', "[Personalized_mode]\n"), 1, 1, 1.0),
+    (said('{"answer": "B"}', ""), 1, 0, 0.9),
+    (said('{"answer": "B"}', "[General_mode]\n[Personalized_mode]\n"), 1, 0, 0.9),
+    ('[General_mode]\nBecause. {"answer": "B"}', 1, 0, 0.9),
+    (said('{"answer": "A"}'), 0, 1, 0.1),
+    (said('{"answer": "B"} {"answer": "A"}'), 0, 1, 0.1),
+    (said('{"answer": "A"}', ""), 0, 0, 0.0),
+    (said('{"answer": '), 0, 0, 0.0),
+    (said("B"), 0, 0, 0.0),
+    ("", 0, 0, 0.0),
+])
+def test_score(text, accuracy, form, total):
+    reward = rewards.score(text, LOAN)
+    assert (reward.accuracy, reward.format) == (accuracy, form)
+    assert reward.total == pytest.approx(total)
+
+
+def test_weights_are_those_of_the_published_code():
+    assert (rewards.ACCURACY_WEIGHT, rewards.FORMAT_WEIGHT) == (0.9, 0.1)

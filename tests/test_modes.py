@@ -1,0 +1,190 @@
+"""Prompts as the model sees them, mode prefixes, and the parser of completions."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from pdlib import modes
+from pdlib.schema import Item, Mode, Persona
+
+GENERAL, PERSONALIZED = Mode
+CHOICE = Item("c", "mmlu_pro", "objective", "choice", "which is bond?", "loan", ("glue", "loan", "spy"))
+FREE = Item("f", "triviaqa", "objective", "text", "what is bond?", "loan")
+BANKER = Persona("I'm a banker.")
+
+
+def completion(answer: str, tag: str = "[General_mode]\n", reasoning: str = "By definition.") -> str:
+    return f"{tag}{reasoning}\n\n<answer>{answer}</answer>"
+
+
+# --- persona and user turn ---
+
+@pytest.mark.parametrize("given, expected", [
+    ("I am a bureaucratic satirist.", "a bureaucratic satirist"),
+    ("I'm a cook", "a cook"),
+    ("I’m a cook", "a cook"),
+    ("  i am A cook.  ", "a cook"),
+    ("A high school junior", "a high school junior"),
+    ("a judge who says I am right", "a judge who says I am right"),
+    ("I amend laws", "i amend laws"),
+])
+def test_persona_text(given, expected):
+    assert modes.persona_text(given) == expected
+
+
+CHOICE_TURN = 'which is bond?\nA) glue\nB) loan\nC) spy\nPlease return your answer in JSON format:\n{"answer":"A/B/..."}'
+FREE_TURN = 'what is bond?\nPlease return your answer in JSON format:\n{"answer":"your answer"}'
+
+
+@pytest.mark.parametrize("item, expected", [(CHOICE, CHOICE_TURN), (FREE, FREE_TURN)])
+def test_user_message(item, expected):
+    assert modes.user_message(item, None) == expected
+    assert modes.user_message(item, BANKER) == "I am a banker, my question is:\n" + expected
+
+
+def test_render_prompt(tokenizer):
+    assert modes.render_prompt(tokenizer, FREE, None) == f"<|user|>{FREE_TURN}<|assistant|>"
+    assert modes.render_prompt(tokenizer, FREE, BANKER) == f"<|user|>I am a banker, my question is:\n{FREE_TURN}<|assistant|>"
+
+
+def test_render_prompt_asks_for_no_thinking():
+    class Template:
+        def apply_chat_template(self, messages, **options):
+            return messages, options
+
+    messages, options = modes.render_prompt(Template(), FREE, None)
+    assert messages == [{"role": "user", "content": FREE_TURN}]
+    assert options == {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+
+
+# --- prefixes ---
+
+@pytest.mark.parametrize("sequences, index", [
+    ([[1], [2]], 0), ([[60, 1, 7], [60, 2, 7]], 1), ([[60, 61, 1], [60, 61, 2, 3]], 2), ([[1, 2], [1, 2, 3]], 2), ([[1], [1]], 1),
+])
+def test_decision_index(sequences, index):
+    assert modes.decision_index(sequences) == index
+
+
+def test_prefixes_of_the_pocket_tokenizer_are_one_token(tokenizer):
+    prefixes = modes.prefix_ids(tokenizer)
+    assert {mode: len(ids) for mode, ids in prefixes.items()} == {GENERAL: 1, PERSONALIZED: 1}
+    assert modes.decision_index(list(prefixes.values())) == 0
+    assert {mode: tokenizer.decode(ids) for mode, ids in prefixes.items()} == {m: m.tag + "\n" for m in Mode}
+
+
+def test_prefixes_in_plain_text_share_their_first_token(text_tokenizer):
+    prefixes = modes.prefix_ids(text_tokenizer)
+    assert min(map(len, prefixes.values())) > 2
+    assert {mode: text_tokenizer.decode(ids) for mode, ids in prefixes.items()} == {m: m.tag + "\n" for m in Mode}
+    at = modes.decision_index(list(prefixes.values()))
+    assert at == 1
+    assert text_tokenizer.decode(prefixes[GENERAL][:at]) == "["
+
+
+def test_prefixes_that_cannot_be_told_apart_are_refused():
+    core = Tokenizer(models.WordLevel({"<unk>": 0, "[": 1, "]": 2}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    blind = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    with pytest.raises(ValueError, match="differ"):
+        modes.prefix_ids(blind)
+
+
+# --- parser: what is well formed ---
+
+@pytest.mark.parametrize("mode", Mode)
+def test_parse_good(mode):
+    parsed = modes.parse(f'{mode.tag}\nFirst this.\nThen that.\n\n<answer>{{"answer": "B"}}</answer>')
+    assert parsed == modes.Parsed(mode, "First this.\nThen that.", "B", None)
+
+
+@pytest.mark.parametrize("mode", [*Mode, None])
+@pytest.mark.parametrize("answer", [
+    "B", "a tradable loan", 'say "loan"', "back\\slash", "naïve – 債券", "x < 3", r"\frac{1}{2}", r"\{1, 2\}", "{", "}",
+])
+def test_parse_undoes_completion_text(mode, answer):
+    text = modes.completion_text(mode, "Because.", answer)
+    assert modes.parse(text, require_mode=mode is not None) == modes.Parsed(mode, "Because.", answer, None)
+
+
+def test_completion_text():
+    assert modes.completion_text(GENERAL, "Why.", "B") == '[General_mode]\nWhy.\n\n<answer>{"answer": "B"}</answer>'
+    assert modes.completion_text(None, "Why.", "B") == 'Why.\n\n<answer>{"answer": "B"}</answer>'
+
+
+@pytest.mark.parametrize("answer, expected", [("3", "3"), ("-0.5", "-0.5"), ("0", "0"), ('" B "', "B")])
+def test_numbers_are_answers_and_blanks_are_trimmed(answer, expected):
+    parsed = modes.parse(completion(f'{{"answer": {answer}}}'))
+    assert (parsed.answer, parsed.error) == (expected, None)
+
+
+def test_braces_in_the_reasoning_do_no_harm():
+    parsed = modes.parse(completion('{"answer": "B"}', reasoning="Let S = {1, 2}."))
+    assert parsed == modes.Parsed(GENERAL, "Let S = {1, 2}.", "B", None)
+
+
+@pytest.mark.parametrize("text", [
+    completion('{"answer": "A"} or {"answer": "B"}'),
+    completion('{"answer": "B"}', reasoning='Not {"answer": "A"}.'),
+    completion('{"answer": "A"}') + ' no: <answer>{"answer": "B"}</answer>',
+])
+def test_last_object_wins(text):
+    parsed = modes.parse(text)
+    assert (parsed.answer, parsed.error) == ("B", None)
+
+
+def test_answer_marks_come_before_later_text():
+    assert modes.parse(completion('{"answer": "B"}') + ' not {"answer": "A"}').answer == "B"
+
+
+# --- parser: what is not, and why ---
+
+@pytest.mark.parametrize("text, mode, answer, reason", [
+    (completion('{"answer": "B"}', tag=""), None, "B", "no mode tag"),
+    ('{"answer": "B"}', None, "B", "no mode tag"),
+    (completion('{"answer": "B"}', tag="[General_mode]\n[Personalized_mode]\n"), None, "B", "2 mode tags"),
+    (completion('{"answer": "B"}', reasoning="[General_mode]"), None, "B", "2 mode tags"),
+    (completion('{"answer": "B"}', tag="Well, [General_mode]\n"), GENERAL, "B", "not at the start"),
+    ('[Personalized_mode]\nWhy. {"answer": "B"}', PERSONALIZED, "B", "not between <answer> and </answer>"),
+    ('[General_mode]\nWhy.\n\n<answer>{"answer": "B"}', GENERAL, "B", "not between <answer> and </answer>"),
+    (completion('{"answer": "B}'), GENERAL, None, "JSON"),
+    (completion('{"answer": B}'), GENERAL, None, "JSON"),
+    (completion('{answer: "B"}'), GENERAL, None, "JSON"),
+    (completion("B"), GENERAL, None, "no answer"),
+    (completion(""), GENERAL, None, "no answer"),
+    (completion("{}"), GENERAL, None, "no answer"),
+    (completion('{"reply": "B"}'), GENERAL, None, "no answer"),
+    (completion('{"answer": ""}'), GENERAL, None, "no answer"),
+    (completion('{"answer": "  "}'), GENERAL, None, "no answer"),
+    (completion('{"answer": null}'), GENERAL, None, "no answer"),
+    (completion('{"answer": ["B"]}'), GENERAL, None, "no answer"),
+    (completion('{"answer": {"letter": "B"}}'), GENERAL, None, "no answer"),
+    ("[General_mode]\nI do not know.", GENERAL, None, "no answer"),
+    ("", None, None, "no mode tag"),
+])
+def test_parse_bad(text, mode, answer, reason):
+    parsed = modes.parse(text)
+    assert (parsed.mode, parsed.answer) == (mode, answer)
+    assert reason in parsed.error
+
+
+def test_a_broken_answer_is_not_replaced_by_an_earlier_one():
+    assert modes.parse(completion('{"answer": "A"} {"answer": B}')).answer is None
+
+
+@pytest.mark.parametrize("text", [completion('{"answer": "B"}', tag=""), 'Why. {"answer": "B"}', '{"answer":"B"}'])
+def test_models_without_modes_need_neither_tag_nor_marks(text):
+    parsed = modes.parse(text, require_mode=False)
+    assert (parsed.mode, parsed.answer, parsed.error) == (None, "B", None)
+
+
+def test_models_without_modes_still_need_an_answer():
+    assert "no answer" in modes.parse("No idea.", require_mode=False).error
+
+
+def test_answers_of_the_math_slice_survive(shared_data):
+    answers = [json.loads(line)["answer"] for line in (shared_data / "math500.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(answers) == 60
+    assert [a for a in answers if modes.parse(modes.completion_text(GENERAL, "r", a)).answer != a] == []

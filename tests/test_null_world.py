@@ -1,0 +1,18 @@
+"""Negative control: where personas are unrelated to questions, a backbone shows no interference."""
+
+from pdlib import config, evaluate, models, stats, train
+from pdlib.benchmarks import KIND
+
+
+def test_no_interference_where_personas_carry_no_information(tmp_path):
+    cfg = config.load("pocket", output_dir=str(tmp_path), eval_objective=200, eval_personalized=1)
+    folder = train.run_backbone(cfg, "pocket-qwen3", persona_fits=False)
+    model, tokenizer = models.load(folder)
+    items = [item for item in evaluate.test_items(cfg) if KIND[item.benchmark] == "objective"]
+    records = evaluate.answer_items(
+        model, tokenizer, items, evaluate.persona_pool(cfg), run="null", model_name="backbone", train_seed=0,
+        conditions=("none", "unaligned"), seeds=(0, 1), two_modes=False, temperature=cfg.eval_temperature,
+        max_tokens=cfg.eval_max_tokens)
+    none, unaligned = (records[records.condition == c] for c in ("none", "unaligned"))
+    assert stats.mean_interval(none)["mean"] > 0.4, "it has learned the facts: otherwise there is nothing to interfere with"
+    assert abs(stats.difference(none, unaligned)["mean"]) <= 0.03

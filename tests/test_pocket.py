@@ -1,0 +1,369 @@
+"""The pocket world: its lexicon, its splits, the form of its seven benchmarks, its expert, tokenizer and backbones."""
+
+import dataclasses
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM, Qwen3ForCausalLM
+
+from pdlib import benchmarks, config, modes, rewards
+from pdlib.pocket import expert, world
+from pdlib.pocket.backbones import build_backbone
+from pdlib.pocket.world import BENCHMARKS, SPLITS, TEMPLATES, World
+from pdlib.schema import Item, Mode
+
+ROOT = Path(__file__).resolve().parents[1]
+OBJECTIVE = [name for name, kind in BENCHMARKS.items() if kind == "objective"]
+PREFERENCE = [name for name, kind in BENCHMARKS.items() if kind == "personalized"]
+WITH_WORD = [*OBJECTIVE, "fspo_roleplay"]  # a question of personafeedback names no word
+DRAWS = 2000
+
+
+@pytest.fixture(scope="module")
+def lex():
+    return world.lexicon()
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, dict[str, list[Item]]]:
+    """split -> benchmark -> draws, repeats among them."""
+    worlds = {split: World(0, split) for split in SPLITS}
+    return {split: {name: [w.item(name) for _ in range(DRAWS)] for name in BENCHMARKS} for split, w in worlds.items()}
+
+
+# --- lexicon ---
+
+def test_size_of_the_lexicon(lex):
+    assert len(lex.words) >= 60
+    assert len(lex.cues) >= 8
+    assert {word: len(senses) for word, senses in lex.words.items() if not 3 <= len(senses) <= 4} == {}
+    assert all(len(values) >= 2 for values in (*lex.units.values(), *lex.occupations.values(), *lex.cues.values()))
+
+
+def test_glosses(lex):
+    glosses = [(word, gloss) for word, senses in lex.words.items() for texts in senses.values() for gloss in texts]
+    assert [(w, g) for w, g in glosses if not 1 <= len(g.split()) <= 6] == []
+    assert [(w, g) for w, g in glosses if g != g.strip() or w in g.split()] == []
+
+
+def test_fields_of_senses_are_known(lex):
+    used = {field for senses in (*lex.words.values(), *lex.units.values()) for field in senses}
+    assert used == set(lex.cues) == set(lex.occupations)
+
+
+def test_senses_of_a_word_share_no_gloss(lex):
+    for word, senses in lex.words.items():
+        accepted = [{benchmarks.normalize(gloss) for gloss in texts} for texts in senses.values()]
+        assert len(set.union(*accepted)) == sum(map(len, accepted)), word
+
+
+def test_values_of_a_unit_differ(lex):
+    assert {unit: senses for unit, senses in lex.units.items() if len({v for v, _ in senses.values()}) < len(senses)} == {}
+
+
+def test_cues_and_occupations_belong_to_one_field(lex):
+    for by_field in (lex.cues, lex.occupations):
+        names = [name for values in by_field.values() for name in values]
+        assert len(names) == len(set(names))
+
+
+# --- determinism ---
+
+def first(seed: int, split: str = "test", **settings) -> list[dict]:
+    w = World(seed, split, **settings)
+    return [w.item(name).to_dict() for name in BENCHMARKS for _ in range(5)]
+
+
+def test_a_seed_is_a_world():
+    assert first(1) == first(1)
+    assert first(1) != first(2)
+    assert first(1) != first(1, "train")
+
+
+def test_a_seed_is_the_same_world_in_every_process():
+    script = ("from pdlib.pocket.world import BENCHMARKS, World; w = World(1, 'test'); "
+              "print(*[w.item(n).id for n in BENCHMARKS for _ in range(5)])")
+    seen = [subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
+                           env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}).stdout.split() for seed in "12"]
+    assert seen[0] == seen[1] == [item["id"] for item in first(1)]
+
+
+def test_unknown_split_and_benchmark():
+    with pytest.raises(ValueError, match="'dev'.*train.*test"):
+        World(0, "dev")
+    with pytest.raises(ValueError, match="'gsm8k'.*triviaqa"):
+        World(0, "test").item("gsm8k")
+
+
+# --- splits ---
+
+def pairwise_shared(sets: list[set]) -> set:
+    return (sets[0] & sets[1]) | (sets[0] & sets[2]) | (sets[1] & sets[2])
+
+
+@pytest.mark.parametrize("name", WITH_WORD)
+def test_splits_share_no_word_cue_template(drawn, name):
+    keys = [{(i.facts["word"], i.facts.get("cue"), i.facts["template"]) for i in drawn[split][name]} for split in SPLITS]
+    assert all(len(k) > 20 for k in keys)
+    assert pairwise_shared(keys) == set()
+
+
+@pytest.mark.parametrize("name", WITH_WORD)
+def test_splits_share_no_question(drawn, name):
+    assert pairwise_shared([{i.question for i in drawn[split][name]} for split in SPLITS]) == set()
+
+
+@pytest.mark.parametrize("name", PREFERENCE)
+def test_splits_share_no_prompt(drawn, name):
+    prompts = [{(i.question, frozenset(i.options), i.aligned.text) for i in drawn[split][name]} for split in SPLITS]
+    assert pairwise_shared(prompts) == set()
+
+
+def test_held_out_templates_occur_in_test_only(drawn):
+    for name, templates in TEMPLATES.items():
+        seen = {split: {i.facts["template"] for i in drawn[split][name]} for split in SPLITS}
+        assert seen["train"] == seen["validation"] == set(templates[:-1])
+        assert seen["test"] == set(templates)
+        assert all(i.facts["held_out"] == (i.facts["template"] == templates[-1]) for i in drawn["test"][name])
+
+
+def held_out(persona) -> bool:
+    return world.is_held_out_persona(*(persona.facts[key] for key in ("occupation", "hobby", "style")))
+
+
+def test_held_out_personas_occur_in_test_only(drawn):
+    for split in SPLITS:
+        w = World(5, split)
+        met = [i.aligned for items in drawn[split].values() for i in items] + [w.any_persona() for _ in range(500)]
+        assert any(map(held_out, met)) == (split == "test")
+
+
+def test_a_fifth_of_the_personas_is_held_out(lex):
+    jobs = [*lex.plain_people, *(job for values in lex.occupations.values() for job in values)]
+    every = [world.is_held_out_persona(*combination) for combination in product(jobs, lex.hobbies, lex.styles)]
+    assert 0.17 < sum(every) / len(every) < 0.23
+
+
+# --- items ---
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_ids_are_unique(drawn, name):
+    items = World(2, "test").items(name, 300)
+    assert len({item.id for item in items}) == 300
+    by_id = {}
+    for item in (i for split in SPLITS for i in drawn[split][name]):
+        same = by_id.setdefault(item.id, item)
+        assert modes.user_message(same, same.aligned) == modes.user_message(item, item.aligned)
+        assert (same.gold, same.benchmark) == (item.gold, item.benchmark)
+
+
+def test_an_item_survives_json(drawn):
+    for name in BENCHMARKS:
+        item = drawn["test"][name][0]
+        assert Item.from_dict(json.loads(json.dumps(item.to_dict()))) == item
+
+
+def test_options(drawn):
+    sizes = {name: {len(i.options) for i in drawn["test"][name]} for name in BENCHMARKS}
+    assert sizes == {"pubmedqa": {0}, "triviaqa": {0}, "math500": {0}, "mmlu_pro": {4, 5}, "supergpqa": {6, 7, 8},
+                     "personafeedback": {2}, "fspo_roleplay": {2}}
+    for name in ("mmlu_pro", "supergpqa", *PREFERENCE):
+        for item in drawn["test"][name]:
+            assert item.answer_type == "choice"
+            assert len({benchmarks.normalize(text) for text in item.options}) == len(item.options)
+        places = [i.options.index(i.gold) for i in drawn["test"][name]]
+        assert all(places.count(place) > 0.5 * DRAWS / max(sizes[name]) for place in range(min(sizes[name])))
+
+
+def test_choice_items_offer_rival_senses(drawn, lex):
+    for name in ("mmlu_pro", "supergpqa"):
+        for item in drawn["test"][name]:
+            rivals = {texts[0] for field, texts in lex.words[item.facts["word"]].items() if field != item.facts["field"]}
+            assert item.gold == lex.words[item.facts["word"]][item.facts["field"]][0]
+            assert len(rivals & set(item.options)) >= (len(rivals) if name == "supergpqa" else 2)
+
+
+def test_triviaqa(drawn, lex):
+    for item in drawn["test"]["triviaqa"]:
+        assert item.answer_type == "text"
+        assert [item.gold, *item.aliases] == lex.words[item.facts["word"]][item.facts["field"]]
+
+
+def test_pubmedqa(drawn, lex):
+    items = drawn["test"]["pubmedqa"]
+    for item in items:
+        senses = {texts[0]: field for field, texts in lex.words[item.facts["word"]].items()}
+        shown = item.facts["g"]
+        truth = "maybe" if shown not in senses else "yes" if senses[shown] == item.facts["field"] else "no"
+        assert (item.answer_type, item.gold) == ("label", truth)
+        assert item.question.startswith("context: notes") and shown in item.question
+    shares = {label: sum(i.gold == label for i in items) / DRAWS for label in ("yes", "no", "maybe")}
+    assert shares == pytest.approx({"yes": 0.55, "no": 0.33, "maybe": 0.12}, abs=0.06)
+
+
+def test_math500(drawn, lex):
+    for item in drawn["test"]["math500"]:
+        count = int(re.search(r"\d+", item.question).group())
+        assert item.answer_type == "math"
+        assert int(item.gold) == count * lex.units[item.facts["word"]][item.facts["field"]][0]
+
+
+def test_preference_items_ask_for_what_the_persona_wants(drawn, lex):
+    for item in drawn["test"]["personafeedback"]:
+        assert item.aligned.facts["hobby"] in item.gold
+        assert [o for o in item.options if item.aligned.facts["hobby"] in o] == [item.gold]
+    for item in drawn["test"]["fspo_roleplay"]:
+        opening = lex.styles[item.aligned.facts["style"]]
+        assert [o for o in item.options if o.startswith(opening)] == [item.gold]
+
+
+def test_cues_point_to_the_gold_field(drawn, lex):
+    for name in OBJECTIVE:
+        items = drawn["test"][name]
+        with_cue = [item for item in items if item.facts["cue"]]
+        assert all(i.facts["cue"] in lex.cues[i.facts["field"]] and f"near the {i.facts['cue']}" in i.question for i in with_cue)
+        assert not any("near the" in i.question for i in items if not i.facts["cue"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_cue_share(share):
+    w = World(0, "train", cue_share=share)
+    found = sum(w.item("triviaqa").facts["cue"] is not None for _ in range(1000)) / 1000
+    assert found == pytest.approx(share, abs=0.06)
+
+
+def test_the_aligned_persona_fits(drawn):
+    for name in OBJECTIVE:
+        for item in drawn["test"][name]:
+            facts = item.aligned.facts
+            assert (facts["field"], facts["studies"]) == (item.facts["field"], item.facts["word"])
+            assert all(facts[key] in item.aligned.text for key in ("occupation", "studies", "hobby", "style"))
+
+
+def test_null_world_personas_carry_no_information(lex):
+    w = World(0, "test", persona_fits=False)
+    items = [w.item("triviaqa") for _ in range(1000)]
+    fits = sum(i.aligned.facts["field"] == i.facts["field"] for i in items) / 1000
+    assert fits == pytest.approx(1 / len(lex.cues), abs=0.04)
+
+
+def test_random_personas(lex):
+    w = World(0, "test")
+    met = [w.any_persona() for _ in range(1000)]
+    assert {p.facts["field"] for p in met} == {None, *lex.cues}
+    assert sum(p.facts["field"] is None for p in met) == pytest.approx(200, abs=50)
+    assert all(p.facts["occupation"] in lex.plain_people for p in met if p.facts["field"] is None)
+
+
+# --- expert ---
+
+def test_expert_sees_the_persona_in_personalised_mode_only():
+    w = World(0, "train")
+    for name in BENCHMARKS:
+        item = w.item(name)
+        with pytest.raises(ValueError, match="general.*without the persona"):
+            expert.write(item, Mode.GENERAL, item.aligned)
+        with pytest.raises(ValueError, match="personalised.*needs a persona"):
+            expert.write(item, Mode.PERSONALIZED, None)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_trajectories_earn_the_full_reward(drawn, name, tokenizer):
+    longest = config.load("pocket").rl_max_completion
+    for item in drawn["train"][name][:100]:
+        for mode, persona in ((Mode.GENERAL, None), (Mode.PERSONALIZED, item.aligned)):
+            text = modes.completion_text(mode, *expert.write(item, mode, persona))
+            assert modes.parse(text).mode is mode
+            assert rewards.score(text, item).total == pytest.approx(1.0)
+            assert len(tokenizer(text)["input_ids"]) < longest  # room for the end token
+
+
+def spoken(reasoning: str) -> str:
+    """The reasoning without what it quotes from the lexicon: a gloss may name an occupation of its own accord."""
+    return re.sub(r'"[^"]*"', "", reasoning)
+
+
+def test_general_trajectories_know_nothing_of_the_persona(drawn):
+    for name in BENCHMARKS:
+        items = drawn["train"][name]
+        for item, other in zip(items[:300], reversed(items[:300])):
+            text = expert.write(item, Mode.GENERAL, None)
+            assert text == expert.write(dataclasses.replace(item, aligned=other.aligned), Mode.GENERAL, None)
+            words = [item.aligned.facts[key] for key in ("occupation", "hobby", "style")]
+            assert [w for w in words if re.search(rf"\b{w}\b", spoken(text[0]))] == []
+
+
+def test_personalised_trajectories_name_what_they_use(drawn):
+    for name in BENCHMARKS:
+        key = {"personafeedback": "hobby", "fspo_roleplay": "style"}.get(name, "occupation")
+        for item in drawn["train"][name][:100]:
+            assert item.aligned.facts[key] in expert.write(item, Mode.PERSONALIZED, item.aligned)[0]
+
+
+def test_plain_reasoning_of_a_preference_follows_the_persona(drawn):
+    item = drawn["train"]["personafeedback"][0]
+    assert item.aligned.facts["hobby"] in expert.plain(item, item.aligned)
+
+
+# --- tokenizer and backbones ---
+
+def random_text(rng: random.Random) -> str:
+    points = [*range(1, 0xD800), *range(0xE000, 0x110000)]
+    return "".join(chr(rng.choice(points)) for _ in range(40))
+
+
+@pytest.mark.parametrize("text", [
+    "near the bank, what is bond?", "  two  spaces , and . marks !", "tab\tnew\n\nline\r\n", "naïve café 債券 سند 🏦👩‍🚀", "e\u0301 \u200b \ufeff",
+    "I am a chef, my question is:\nI am ", '[General_mode]\nx\n\n<answer>{"answer": "B"}</answer>[Personalized_mode]', "", " ", "\x00\x7f",
+])
+def test_tokenizer_round_trip(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_tokenizer_round_trip_of_random_unicode(tokenizer):
+    rng = random.Random(0)
+    texts = [random_text(rng) for _ in range(20)]
+    assert tokenizer.batch_decode(tokenizer(texts)["input_ids"]) == texts
+
+
+def test_tokenizer_survives_saving(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    texts = [modes.user_message(i, i.aligned) for i in World(0, "test").items("mmlu_pro", 20)]
+    assert again(texts)["input_ids"] == tokenizer(texts)["input_ids"]
+    assert again.batch_decode(again(texts)["input_ids"]) == texts
+
+
+def test_chat_template_knows_two_roles(tokenizer):
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hey"}, {"role": "user", "content": "so?"}]
+    assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
+        "<|user|>hi<|assistant|>hey<|end|><|user|>so?<|assistant|>")
+    with pytest.raises(Exception, match="found: system"):
+        tokenizer.apply_chat_template([{"role": "system", "content": "be kind"}], tokenize=False)
+
+
+def test_backbones(tiny_model, tiny_llama, tokenizer):
+    assert isinstance(tiny_model, Qwen3ForCausalLM) and isinstance(tiny_llama, LlamaForCausalLM)
+    for model in (tiny_model, tiny_llama):
+        assert 1e6 <= sum(p.numel() for p in model.parameters()) <= 3e6
+        logits = model(**tokenizer("what is bond?", return_tensors="pt")).logits
+        assert logits.shape[-1] == len(tokenizer) and logits.isfinite().all()
+
+
+def test_backbone_seed(tokenizer, tiny_model):
+    weights = [build_backbone("pocket-qwen3", tokenizer, seed).get_input_embeddings().weight for seed in (0, 1)]
+    ours = tiny_model.get_input_embeddings().weight
+    assert torch.equal(weights[0], ours) and not torch.equal(weights[1], ours)
+
+
+def test_unknown_backbone(tokenizer):
+    with pytest.raises(ValueError, match="'pocket-gpt'.*pocket-qwen3.*pocket-llama"):
+        build_backbone("pocket-gpt", tokenizer, 0)

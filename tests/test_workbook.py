@@ -1,0 +1,107 @@
+"""The workbook as users run it: papermill, smoke profile, every notebook; then again; then with bad input."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from pdlib import config, workbook
+from pdlib.evaluate import COLUMNS, read_records
+from pdlib.stages import MANIFEST
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, "-m", "pdlib.workbook", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Folder of a whole smoke run."""
+    output = tmp_path_factory.mktemp("outputs")
+    done = command("--profile", "smoke", "--set", f"output_dir={output}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output / "smoke"
+
+
+def test_every_notebook_is_executed_and_leaves_its_results(ran):
+    for name in workbook.NOTEBOOKS:
+        notebook = nbformat.read(ran / "notebooks" / f"{name}.ipynb", as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code), f"{name} has unexecuted cells"
+        assert max(len(cell.outputs) for cell in code) < 30, f"{name} is flooded with outputs"
+        assert (ran / "notebooks" / f"{name}.ipynb").stat().st_size < 2_000_000
+    for result in ("report.html", "ledger.json", "figures/accuracy.png", "personadual/model.safetensors"):
+        assert (ran / result).is_file(), result
+
+
+def test_records_keep_the_contract(ran):
+    records = read_records(ran / "records")
+    assert list(records.columns) == COLUMNS
+    assert set(records.model) == {"backbone", "sft_only", "personadual"}
+    assert set(records.run) == {"pocket-qwen3", "pocket-llama"}
+    assert set(records.condition) == {"none", "unaligned", "aligned"} and set(records.forced) == {"none", "general", "personalized"}
+    assert not records[records.parse_error.notna()].correct.any(), "a malformed completion counts as wrong"
+
+
+def test_models_load_with_plain_transformers_and_hold_no_pickle(ran):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    folder = ran / "personadual"
+    AutoModelForCausalLM.from_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder)("[General_mode]\n")["input_ids"]
+    assert not [p for p in ran.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_a_finished_run_is_a_no_op_in_seconds(ran):
+    started = time.time()
+    done = command("--profile", "smoke", "--set", f"output_dir={ran.parent}")
+    assert done.returncode == 0 and done.stdout.count("up to date") == len(workbook.NOTEBOOKS)
+    assert time.time() - started < 20
+
+
+def test_a_changed_setting_reruns_just_what_depends_on_it(ran):
+    before = {p.parent.name: json.loads(p.read_text())["key"] for p in ran.glob(f"*/{MANIFEST}")}
+    done = command("--profile", "smoke", "--notebook", "05_dualgrpo_training", "--set", f"output_dir={ran.parent}", "rl_kl=0.01")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = {p.parent.name: json.loads(p.read_text())["key"] for p in ran.glob(f"*/{MANIFEST}")}
+    assert {name for name in after if after[name] != before[name]} == {"personadual"}
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--profile", "moon"], "unknown profile 'moon'"),
+    (["--profile", "smoke", "--set", "rl_step=3"], "unknown setting rl_step"),
+    (["--profile", "smoke", "--set", "rl_rollouts=3"], "even number"),
+    (["--profile", "smoke", "--set", "eval_objective=0"], "at least 1"),
+    (["--profile", "smoke", "--set", "seed"], "expected NAME=VALUE"),
+    (["--profile", "smoke", "--notebook", "99_moon"], "unknown notebook"),
+])
+def test_bad_commands_are_refused_with_words(arguments, words):
+    done = command(*arguments)
+    assert done.returncode != 0 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_unknown_papermill_parameter_is_an_error():
+    with pytest.raises(ValueError, match="has no parameter moon"):
+        workbook.check_parameters(workbook.source("03_sft"), {"profile": "smoke", "moon": 1})
+
+
+def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path, monkeypatch):
+    broken = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_code_cell('profile = ""\noverrides = {}', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("raise RuntimeError('as planned')")], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    path = tmp_path / "00_start_here.ipynb"
+    nbformat.write(broken, path)
+    monkeypatch.setattr(workbook, "source", lambda name: path)
+    cfg = config.load("smoke", output_dir=str(tmp_path / "out"))
+    good = cfg.folder() / "notebooks" / "00_start_here.ipynb"
+    good.parent.mkdir(parents=True)
+    good.write_text("the last good copy")
+    with pytest.raises(Exception, match="as planned"):
+        workbook.run("00_start_here", cfg, {})
+    assert good.read_text() == "the last good copy"
+    assert "as planned" in (good.parent / "00_start_here.failed.ipynb").read_text()

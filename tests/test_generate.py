@@ -11,7 +11,7 @@ from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Item, Mode, Persona
 
-ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 2)]
+ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def texts(completions) -> list[str]:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_forced_completions_start_with_the_tag(model, tokenizer, prompts, mode):
-    found = generate.complete(model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=5)
+    found = generate.complete(model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=3)
     assert len(found) == len(prompts)
     assert [c.text for c in found if not c.text.startswith(mode.tag + "\n")] == []
 
@@ -57,7 +57,7 @@ def test_a_forced_mode_changes_what_follows(tiny_model, tokenizer, prompts):
 
 def test_greedy_depends_on_neither_batch_nor_padding_nor_seed(model, tokenizer, prompts):
     def run(asked, **options):
-        return generate.complete(model, tokenizer, asked, temperature=0, max_new_tokens=6, **options)
+        return generate.complete(model, tokenizer, asked, temperature=0, max_new_tokens=4, **options)
 
     whole = run(prompts)
     assert run(prompts) == whole

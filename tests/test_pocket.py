@@ -263,6 +263,16 @@ def test_random_personas(lex):
     assert all(p.facts["occupation"] in lex.plain_people for p in met if p.facts["field"] is None)
 
 
+def test_questions_about_the_asker():
+    w = World(0, "train")
+    items = [w.self_question() for _ in range(500)]
+    for item in items:
+        assert item.benchmark not in BENCHMARKS and item.facts["word"] in item.question
+        assert (item.gold == "yes") == (item.facts["word"] == item.aligned.facts["studies"])
+        assert not held_out(item.aligned)
+    assert sum(item.gold == "yes" for item in items) == pytest.approx(250, abs=50)
+
+
 # --- expert ---
 
 def test_expert_sees_the_persona_in_personalised_mode_only():
@@ -362,6 +372,13 @@ def test_backbone_seed(tokenizer, tiny_model):
     weights = [build_backbone("pocket-qwen3", tokenizer, seed).get_input_embeddings().weight for seed in (0, 1)]
     ours = tiny_model.get_input_embeddings().weight
     assert torch.equal(weights[0], ours) and not torch.equal(weights[1], ours)
+
+
+def test_attention_starts_out_looking_for_the_same_word(tokenizer):
+    for name in ("pocket-qwen3", "pocket-llama"):
+        for layer in build_backbone(name, tokenizer, 3).model.layers:
+            query, key = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
+            assert torch.equal(query, key) and query is not key
 
 
 def test_unknown_backbone(tokenizer):

@@ -27,7 +27,7 @@ class Progress(TrainerCallback):
         self.log_file, self.title, self.curve, self.probe, self.probe_every = log_file, title, curve, probe, probe_every
         self.rows: list[dict] = []
         self.handle, self.sample, self.probed = None, "", {}
-        self.last_show, self.shown = 0.0, 0
+        self.start, self.first, self.last_show, self.shown = None, 0, 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
         if self.log_file.exists():
@@ -35,13 +35,15 @@ class Progress(TrainerCallback):
             self.rows = [row for row in rows if row["step"] <= state.global_step]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_file.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        self.start, self.first = time.monotonic(), state.global_step
+        self.start = None
         if get_ipython() is not None:
             self.handle = display(HTML(f"{self.title}: starting"), display_id=True)
 
     def on_log(self, args, state, control, logs=None, model=None, **kwargs):
         if not logs or self.curve not in logs or not state.is_world_process_zero:
             return
+        if self.start is None:  # the first step also pays for warming up: leave it out of the estimate
+            self.start, self.first = time.monotonic(), state.global_step
         if self.probe and (state.global_step % self.probe_every == 0 or not self.sample):
             self.probed, self.sample = self.probe(model)
         row = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, (int, float))}, **self.probed}
@@ -55,11 +57,11 @@ class Progress(TrainerCallback):
         self.show(state.global_step, state.max_steps)
 
     def show(self, step: int, total: int):
-        spent = time.monotonic() - self.start
-        left = spent / max(step - self.first, 1) * (total - step)
+        done = step - self.first
+        left = minutes((time.monotonic() - self.start) / done * (total - step)) if done else "some time"
         value = self.rows[-1][self.curve] if self.rows else float("nan")
         shares = ", ".join(f"{k} {v:.2f}" for k, v in self.probed.items())
-        line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {minutes(left)} left"
+        line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {left} left"
         if self.handle is not None:
             self.handle.update(HTML(f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><pre>{_escape(self.sample)}</pre>"))
         elif time.monotonic() - self.last_show > 30 or step >= total > self.shown:

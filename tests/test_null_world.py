@@ -5,7 +5,8 @@ from pdlib.benchmarks import KIND
 
 
 def test_no_interference_where_personas_carry_no_information(tmp_path):
-    cfg = config.load("pocket", output_dir=str(tmp_path), eval_objective=200, eval_personalized=1)
+    cfg = config.load("pocket", output_dir=str(tmp_path), eval_objective=200, eval_personalized=1,
+                      backbone_first_steps=1, backbone_steps=900)
     folder = train.run_backbone(cfg, "pocket-qwen3", persona_fits=False)
     model, tokenizer = models.load(folder)
     items = [item for item in evaluate.test_items(cfg) if KIND[item.benchmark] == "objective"]

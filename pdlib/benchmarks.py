@@ -61,5 +61,14 @@ def _grade_choice(item: Item, answer: str) -> tuple[bool, str]:
     letter = re.fullmatch(r"\(?([A-Ja-j])[).:]?", answer)
     if letter:
         return letter.group(1).upper() == gold_letter, f"letter {answer!r} against {gold_letter}"
-    text = re.sub(r"^\(?[A-J][).:]\s*", "", answer)
-    return normalize(text) == normalize(item.gold), f"option text {text!r} against {item.gold!r}"
+    lettered = re.fullmatch(r"\(?([A-Ja-j])[).:]\s*(.+)", answer, re.DOTALL)
+    named = _options_named(item.options, lettered.group(2)) if lettered and answer not in item.options else set()
+    if named:
+        return named == {item.gold} and lettered.group(1).upper() == gold_letter, f"letter and text {answer!r} against {gold_letter}"
+    return _options_named(item.options, answer) == {item.gold}, f"option text {answer!r} against {item.gold!r}"
+
+
+def _options_named(options: tuple[str, ...], text: str) -> set[str]:
+    """The options that `text` spells out, or, if none, those it equals after normalising (several: it names none)."""
+    exact = {option for option in options if option.strip() == text.strip()}
+    return exact or {option for option in options if normalize(option) == normalize(text) != ""}

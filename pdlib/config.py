@@ -104,7 +104,7 @@ def load(profile: str, **overrides) -> Config:
 def _check(config: Config):
     """Refuse values that could only fail later and less clearly."""
     for name, value in asdict(config).items():
-        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens")
+        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens", "_every")
         if name.endswith(counts) and value < 1 or name in ("eval_objective", "eval_personalized") and value < 1:
             raise ValueError(f"setting {name} is {value}; it must be at least 1")
         if name.endswith("_share") and not 0 <= value <= 1:

@@ -86,13 +86,15 @@ def last_json_answer(text: str) -> tuple[str | None, str | None]:
     """(answer, error) of the last JSON object in `text` that stands between answer marks, or anywhere if none does."""
     inside = _ANSWER.findall(text)
     scope = inside[-1] if inside else text
-    objects = re.findall(r"\{[^{}]*\}", scope)
-    if not objects:
-        return None, "no answer: no JSON object found"
-    try:
-        found = json.loads(objects[-1])
-    except json.JSONDecodeError as broken:
-        return None, f"broken JSON in the answer: {broken.msg}"
+    found, error, at = None, "no answer: no JSON object found", 0
+    while (at := scope.find("{", at)) >= 0:  # a whole object is stepped over, so braces within its texts are no objects
+        try:
+            found, at = json.JSONDecoder().raw_decode(scope, at)
+            error = None
+        except json.JSONDecodeError as broken:
+            found, at, error = None, at + 1, f"broken JSON in the answer: {broken.msg}"
+    if error:
+        return None, error
     if "answer" not in found:
         return None, "no answer: the JSON object has no key 'answer'"
     answer = found["answer"]

@@ -69,6 +69,7 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
             return folder
         begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else None
         if folder.exists() and (begun or {}).get("key") != key:
+            (folder / MANIFEST).unlink(missing_ok=True)  # first, so that a kill in between leaves nothing that looks finished
             shutil.rmtree(folder)
         elif begun:
             print(f"stage {folder.name}: going on with unfinished work", flush=True)

@@ -136,7 +136,7 @@ def test_grpo_without_forcing_equals_stock_trl(saved, tokenizer, tmp_path):
 ])
 def test_bad_settings_are_refused(tmp_path, settings, words):
     with pytest.raises(ValueError, match=words):
-        DualGRPOConfig(output_dir=str(tmp_path), **({"num_generations": 4, "per_device_train_batch_size": 4} | settings))
+        DualGRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, **({"num_generations": 4, "per_device_train_batch_size": 4} | settings))
 
 
 def test_rl_prompt_is_the_sft_and_evaluation_prompt(saved, tokenizer, tmp_path):

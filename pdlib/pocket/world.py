@@ -184,8 +184,11 @@ class World:
 
     def _preference(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex
-        word, _, _, template = self._draw(benchmark, lex.words)
-        persona = self.any_persona()
+        while True:  # personafeedback shows no word: there the persona takes its place in the split
+            word, template, persona = rng.choice(list(lex.words)), rng.choice(TEMPLATES[benchmark]), self.any_persona()
+            shown = "|".join(persona.facts[key] for key in ("occupation", "hobby", "style")) if benchmark == "personafeedback" else word
+            if split_of(shown, None, template, template == TEMPLATES[benchmark][-1]) == self.split:
+                break
         if benchmark == "personafeedback":
             mine, other = persona.facts["hobby"], rng.choice([h for h in lex.hobbies if h != persona.facts["hobby"]])
             texts = [f"try {mine}", f"try {other}"]

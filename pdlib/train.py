@@ -149,7 +149,7 @@ def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Pa
 
 
 def run_construct(cfg: config.Config, backbone: Path) -> Path:
-    """PersonaDualData: judge gains with the backbone, write the SFT and the RL sets as parquet."""
+    """PersonaDualData, SFT part: judge gains with the backbone; write the SFT set and the validation set as parquet."""
     def build(folder: Path) -> dict:
         world, rng = World(cfg.seed + 1, "train", cfg.cue_share), random.Random(f"construct|{cfg.seed}")
         model, tokenizer = models.load(backbone)
@@ -158,16 +158,25 @@ def run_construct(cfg: config.Config, backbone: Path) -> Path:
         sft = construct.sft_set(judged, world, rng, rows=cfg.sft_rows, margin=cfg.gain_margin,
                                 personalized_share=cfg.sft_personalized_share,
                                 preference_share=cfg.sft_preference_share, no_persona_share=cfg.sft_no_persona_share)
-        rl = construct.rl_set(World(cfg.seed + 2, "train", cfg.cue_share), rng, rows=cfg.rl_steps * cfg.rl_prompts,
-                              preference_share=cfg.rl_preference_share)
-        check = construct.rl_set(World(cfg.seed + 3, "validation", cfg.cue_share), rng, rows=60, preference_share=cfg.rl_preference_share)
-        for name, part in {"judged": judged, "sft": sft, "rl": rl, "rl_validation": check}.items():
+        check = construct.rl_set(World(cfg.seed + 3, "validation", cfg.cue_share), rng, rows=60, preference_share=0.1)
+        for name, part in {"judged": judged, "sft": sft, "validation": check}.items():
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
-        return {"judged": len(judged), "sft": len(sft), "rl": len(rl), "rl_validation": len(check)}
+        return {"judged": len(judged), "sft": len(sft), "validation": len(check)}
 
-    settings = cfg.subset("seed", "cue_share", "gain_", "sft_rows", "sft_personalized", "sft_preference", "sft_no_persona",
-                          "rl_steps", "rl_prompts", "rl_preference")
+    settings = cfg.subset("seed", "cue_share", "gain_", "sft_rows", "sft_personalized", "sft_preference", "sft_no_persona")
     return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
+
+
+def run_rl_set(cfg: config.Config) -> Path:
+    """PersonaDualData, RL part: `rl_steps` batches of `rl_prompts` questions as parquet."""
+    def build(folder: Path) -> dict:
+        rows = construct.rl_set(World(cfg.seed + 2, "train", cfg.cue_share), random.Random(f"rl|{cfg.seed}"),
+                                rows=cfg.rl_steps * cfg.rl_prompts, preference_share=cfg.rl_preference_share)
+        construct.to_frame(rows).to_parquet(folder / "rl.parquet")
+        return {"rl": len(rows)}
+
+    settings = cfg.subset("seed", "cue_share", "rl_steps", "rl_prompts", "rl_preference")
+    return stages.once(cfg.folder() / "data-rl", build, settings=settings)
 
 
 def run_sft(cfg: config.Config, backbone: Path, data: Path) -> Path:
@@ -201,6 +210,8 @@ def rl_rows(examples: list[construct.Example]) -> Dataset:
 
 def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual", **ablation) -> Path:
     """Stage 2 [3.3]: DualGRPO from the SFT model, which is also the KL reference. `ablation` sets DualGRPOConfig fields."""
+    questions = run_rl_set(cfg)
+
     def build(folder: Path) -> dict:
         tokenizer = models.load_tokenizer(sft)
         args = DualGRPOConfig(
@@ -210,19 +221,19 @@ def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual",
             temperature=cfg.rl_temperature, prefix_weight=cfg.rl_prefix_weight, logging_steps=1, adam_beta2=0.98,
             chat_template_kwargs={"enable_thinking": False}, model_init_kwargs={"dtype": "float32"}, top_k=0,
         )
-        examples = construct.from_frame(pd.read_parquet(data / "rl.parquet"))
+        examples = construct.from_frame(pd.read_parquet(questions / "rl.parquet"))
         progress = Progress(folder / "log.jsonl", name, curve="reward", probe=_probe(tokenizer, data))
         trainer = DualGRPOTrainer(str(sft), [reward], args=args, train_dataset=rl_rows(examples),
                                   processing_class=tokenizer, callbacks=[progress])
         return _finish(trainer, tokenizer, folder)
 
     settings = cfg.subset("seed", "rl_") | {"ablation": ablation}
-    return stages.once(cfg.folder() / name, build, settings=settings, inputs=[sft, data])
+    return stages.once(cfg.folder() / name, build, settings=settings, inputs=[sft, data, questions])
 
 
 def _probe(tokenizer: PreTrainedTokenizerBase, data: Path):
     """A probe of validation questions, never forced: mean P(personalised) by kind and condition, and one sample."""
-    examples = construct.from_frame(pd.read_parquet(data / "rl_validation.parquet"))
+    examples = construct.from_frame(pd.read_parquet(data / "validation.parquet"))
     prompts = [modes.render_prompt(tokenizer, e.item, e.persona) for e in examples]
     groups = [f"P(personalised) {e.item.kind if e.item.kind == 'personalized' else e.condition}" for e in examples]
 

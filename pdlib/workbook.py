@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
     "01_persona_interference": ["backbone-{0}", "backbone-{1}", "evaluation-{0}.backbone", "evaluation-{1}.backbone"],
-    "02_dataset_construction": ["data"],
+    "02_dataset_construction": ["data", "data-rl"],
     "03_sft": ["sft"],
     "05_dualgrpo_training": ["personadual"],
     "06_evaluation": ["evaluation-{0}.sft_only", "evaluation-{0}.personadual"],

@@ -27,6 +27,13 @@ def _bars(axis, groups: list[str], series: dict[str, list[dict]]):
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def _legend(figure: Figure, axis):
+    """The persona conditions above the axes, where they cover no bar."""
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(handles, [f"{name} persona" if name != "none" else "no persona" for name in names],
+                  loc="outside upper center", ncols=len(names), frameon=False)
+
+
 def interference(records: pd.DataFrame) -> Figure:
     """Fig. 1: change of accuracy against no persona, in points, for each backbone; 95 % intervals over items."""
     runs = sorted(records.run.unique(), reverse=True)
@@ -42,7 +49,7 @@ def interference(records: pd.DataFrame) -> Figure:
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set_title(f"{kind} questions")
         axis.set_ylabel("accuracy against no persona (points)")
-    axes[0].legend(title="persona", frameon=False)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -57,7 +64,7 @@ def accuracy(records: pd.DataFrame) -> Figure:
         _bars(axis, [LABELS[m] for m in models], series)
         axis.set_title(f"{kind} questions")
     axes[0].set_ylabel("accuracy, mean of benchmarks")
-    axes[1].legend(title="persona", frameon=False, loc="lower right")
+    _legend(figure, axes[1])
     return figure
 
 
@@ -75,7 +82,7 @@ def mode_shares(records: pd.DataFrame) -> Figure:
         axis.set_title(f"{kind} questions")
         axis.set_ylim(0, 1.02)
     axes[0].set_ylabel("share of personalised mode")
-    axes[0].legend(title="persona", frameon=False)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -88,8 +95,7 @@ def forced_modes(records: pd.DataFrame, model: str = "personadual") -> Figure:
     _bars(axis, list(names.values()), series)
     axis.set_ylabel("accuracy, mean of benchmarks")
     axis.set_title(f"{LABELS[model]}, objective questions")
-    axis.legend(title="persona", frameon=False, ncols=3)
-    axis.set_ylim(0, 1.12)
+    _legend(figure, axis)
     return figure
 
 

@@ -93,7 +93,8 @@ def test_an_unknown_papermill_parameter_is_an_error():
 def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path, monkeypatch):
     broken = nbformat.v4.new_notebook(cells=[
         nbformat.v4.new_code_cell('profile = ""\noverrides = {}', metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("raise RuntimeError('as planned')")], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+        nbformat.v4.new_code_cell("raise RuntimeError('as planned')")], metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}})
     path = tmp_path / "00_start_here.ipynb"
     nbformat.write(broken, path)
     monkeypatch.setattr(workbook, "source", lambda name: path)

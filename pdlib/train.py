@@ -256,8 +256,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["backbones", "data", "sft", "rl"])
     parser.add_argument("--profile", default="pocket")
-    cfg = config.load(parser.parse_args().profile)
-    stage = parser.parse_args().stage
+    args = parser.parse_args()
+    cfg, stage = config.load(args.profile), args.stage
     folders = [run_backbone(cfg, name) for name in cfg.backbones]
     if stage == "backbones":
         return

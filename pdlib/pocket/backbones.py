@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
     "{{ '<|' + message.role + '|>' + message.content }}{% if message.role == 'assistant' %}<|end|>{% endif %}"
     "{%- endfor -%}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-INIT_STD = 0.1  # five times the usual: at width 128 the usual 0.02 wastes the first five hundred steps
+INIT_STD = 0.1  # five times the usual 0.02, which learned far more slowly at this width in the few runs tried
 # Fixed strings of the prompt and answer format, one token each: a laptop's minutes go to words, not to boilerplate.
 BOILERPLATE = [
     "I am ", ", my question is:\n", modes.CHOICE_INSTRUCTION, modes.FREE_INSTRUCTION,
@@ -60,7 +60,7 @@ def build_backbone(name: str, tokenizer: PreTrainedTokenizerFast, seed: int, wid
     """An untrained `pocket-qwen3` or `pocket-llama` of 1-3 M parameters.
 
     Keys start equal to queries, so that attention looks for the same word from the first step on ("mimetic
-    initialisation", Trockman & Kolter 2023): whether a persona's word is the question's is then learned in half the time.
+    initialisation", Trockman & Kolter 2023): whether a persona's word is the question's was then learned sooner (one run each).
     """
     families = {"pocket-qwen3": (Qwen3Config, Qwen3ForCausalLM), "pocket-llama": (LlamaConfig, LlamaForCausalLM)}
     if name not in families:

@@ -109,8 +109,13 @@ def with_trajectory(example: Example, mode: Mode) -> Example:
 
 def sft_set(judged: list[Example], world: World, rng: random.Random, *, rows: int, margin: float, personalized_share: float,
             preference_share: float, no_persona_share: float) -> list[Example]:
-    """`rows` trajectories: objective (personalised up to `personalized_share` of them), preference, and no-persona ones."""
+    """`rows` trajectories: objective (personalised up to `personalized_share` of them), preference, and no-persona ones.
+
+    A fitting persona without gain is in neither mode: as a general row it would teach the general mode to read the persona,
+    for there its answer happens to be the persona's.
+    """
     chosen = {mode: [e for e in judged if select_mode(e.gain, margin) is mode] for mode in Mode}
+    chosen[Mode.GENERAL] = [e for e in chosen[Mode.GENERAL] if e.condition == "unaligned"]
     n_preference, n_bare = round(rows * preference_share), round(rows * no_persona_share)
     n_objective = rows - n_preference - n_bare
     n_personalized = min(round(n_objective * personalized_share), len(chosen[Mode.PERSONALIZED]))

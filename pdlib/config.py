@@ -43,6 +43,8 @@ class Config:
     rl_kl: float
     rl_temperature: float
     rl_prefix_weight: float
+    rl_prefix_style: str
+    rl_importance_correction: str
     rl_preference_share: float
     rl_max_completion: int
     checkpoint_every: int

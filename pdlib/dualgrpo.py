@@ -3,17 +3,19 @@
 Departures from the paper, and what it leaves open:
 1. The loss is stock TRL GRPO (clipped ratio, k3 KL); the paper does not say how it aggregates, ours averages over a
    completion's tokens first (`loss_type="grpo"`), as the original GRPO does.
-2. The forced prefix gets no importance correction, as in the published code.
-TRL is pinned exactly: this file leans on `_generate_single_turn`, `_calculate_rewards`,
-`_generate_and_score_completions`, and on `_compute_loss` taking advantages of shape (B, T).
+2. The forced prefix gets no importance correction, as in the paper; `importance_correction="uniform"` adds it.
+3. `max_completion_length` counts the tokens after the forced prefix, so that both modes get the same room.
+TRL is pinned exactly: this file leans on `_generate_single_turn`, `_calculate_rewards`, `_log_metric`,
+`_generate_and_score_completions`, `_get_per_token_logps_and_entropies`, and on `_compute_loss` taking advantages (B, T).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from pdlib import advantages, modes
+from pdlib import advantages, generate, models, modes
 from pdlib.schema import Mode
 
 ORDER = (Mode.GENERAL, Mode.PERSONALIZED)  # axis M of reward tensors
@@ -21,14 +23,22 @@ ORDER = (Mode.GENERAL, Mode.PERSONALIZED)  # axis M of reward tensors
 
 @dataclass
 class DualGRPOConfig(GRPOConfig):
-    """TRL's GRPOConfig plus the four settings of DualGRPO; `num_generations` is 2n.
+    """TRL's GRPOConfig plus the settings of DualGRPO; `num_generations` is 2n.
 
-    The ablations of Table 2 are `estimator="grpo"` and additionally `forced_prefixes=False`.
+    The ablations of Table 2 are `estimator="grpo"`, and additionally `forced_prefixes=False`.
     """
 
     estimator: str = field(default="dualgrpo", metadata={"help": "advantage estimator, see pdlib.advantages"})
-    prefix_weight: float = field(default=2.0, metadata={"help": "factor on the advantage of prefix tokens (Table 6)"})
+    estimator_options: dict | None = field(default=None, metadata={"help": "the estimator's options; None: its defaults"})
+    prefix_weight: float | None = field(default=None, metadata={"help": "factor on the advantage of prefix tokens "
+                                                                "(Table 6: 2); None: the estimator's own default"})
+    prefix_style: str = field(default="text", metadata={"help": "'text': the tag in ordinary tokens; 'token': one added "
+                                                        "token a mode (models.add_mode_tokens)"})
+    importance_correction: str = field(default="none", metadata={"help": "'none', as in the paper; 'uniform': the forced "
+                                                                 "prefix has the old log-probability log(1/M)"})
     forced_prefixes: bool = field(default=True, metadata={"help": "half of the rollouts in each mode (Eq. 5)"})
+    chat_template_kwargs: dict | None = field(default_factory=lambda: {"enable_thinking": False}, metadata={
+        "help": "as in SFT and evaluation (modes.render_prompt): Qwen3's non-thinking form"})
     loss_type: str = field(default="grpo", metadata={"help": "TRL's loss aggregation; mean over each completion first"})
 
     def __post_init__(self):
@@ -36,12 +46,23 @@ class DualGRPOConfig(GRPOConfig):
         if self.forced_prefixes and (self.num_generations < 2 or self.num_generations % 2):
             raise ValueError(f"num_generations is {self.num_generations}: forced prefixes need an even number of rollouts "
                              "a prompt, n in each mode (Eq. 5); use 2, 4, 6, 8, ...")
-        if self.estimator not in advantages.ESTIMATORS:
-            raise ValueError(f"unknown estimator {self.estimator!r}, expected one of {list(advantages.ESTIMATORS)}")
-        if self.estimator == "dualgrpo" and not self.forced_prefixes:
-            raise ValueError("estimator 'dualgrpo' compares the two modes and needs forced_prefixes=True; use 'grpo'")
-        if self.use_vllm:
-            raise ValueError("use_vllm=True: forced prefixes through vLLM come with the scale profiles; set it to False")
+        advantages.check_options(self.estimator, self.options())
+        if self.estimator in advantages.COMPARES_MODES and not self.forced_prefixes:
+            raise ValueError(f"estimator {self.estimator!r} compares the modes and needs forced_prefixes=True; use 'grpo'")
+        for name, allowed in {"prefix_style": ("text", "token"), "importance_correction": ("none", "uniform")}.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        if self.importance_correction == "uniform" and not self.forced_prefixes:
+            raise ValueError("importance_correction='uniform' corrects for forced prefixes and needs forced_prefixes=True")
+        cycle = self.steps_per_generation * self.num_iterations  # training batches from one generation
+        if self.save_strategy == "steps" and (self.save_steps * self.gradient_accumulation_steps) % cycle:
+            raise ValueError(f"save_steps {self.save_steps} would save between the iterations of one generation, which a "
+                             f"resumed run cannot continue; use a multiple of {math.ceil(cycle / self.gradient_accumulation_steps)}")
+
+    def options(self) -> dict:
+        """What the estimator is called with."""
+        weight = {} if self.prefix_weight is None else {"prefix_weight": self.prefix_weight}
+        return (self.estimator_options or {}) | weight
 
 
 class DualGRPOTrainer(GRPOTrainer):
@@ -49,13 +70,20 @@ class DualGRPOTrainer(GRPOTrainer):
 
     TRL hands over `num_generations` consecutive copies of each prompt; the first half is forced into the general
     mode, the second half into the personalised one, in new lists (no copy of a prompt shares another's prefix).
+    Data set columns `kind` and `condition`, where there are any, split the logged P(personalised).
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.prefix_ids = modes.prefix_ids(self.processing_class)
-        self._rewards = None
-        self._prefix_lengths: list[int] = []
+        models.give_head_a_bias(self.model)
+        if self.args.forced_prefixes and (self.tools or self.rollout_func):
+            raise ValueError("forced prefixes are written by the trainer's own generation; found tools or a rollout_func")
+        self.prefix_ids = modes.prefix_ids(self._tokenizer)
+        style = "token" if all(len(ids) == 1 for ids in self.prefix_ids.values()) else "text"
+        if style != self.args.prefix_style:
+            raise ValueError(f"prefix_style is {self.args.prefix_style!r}, but this tokenizer writes the mode tags as {style}; "
+                             f"set prefix_style={style!r}, or change the tokenizer before SFT (models.add_mode_tokens)")
+        self._rewards, self._prompt_ids = None, []
 
     def _rollout_modes(self, count: int) -> list[Mode | None]:
         """The mode forced on each of this process's `count` rollouts (None: free), by its place in its prompt's group."""
@@ -67,39 +95,94 @@ class DualGRPOTrainer(GRPOTrainer):
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False):
         prefixes = [self.prefix_ids[mode] if mode else [] for mode in self._rollout_modes(len(prompt_ids))]
         forced = [prompt + prefix for prompt, prefix in zip(prompt_ids, prefixes, strict=True)]
-        completion_ids, _ = super()._generate_single_turn(forced, images, multimodal_fields, num_generations, has_tool_images)
-        self._prefix_lengths = [len(prefix) for prefix in prefixes]
-        return [prefix + ids for prefix, ids in zip(prefixes, completion_ids, strict=True)], None
+        # vLLM is sent one prompt a group for all its copies; forced copies differ, so each goes by itself.
+        copies = 1 if any(prefixes) else num_generations
+        completion_ids, logps = super()._generate_single_turn(forced, images, multimodal_fields, copies, has_tool_images)
+        if logps is not None:  # NaN: a forced token was not sampled; TRL gives it the ratio 1
+            logps = [[math.nan] * len(prefix) + row for prefix, row in zip(prefixes, logps, strict=True)]
+        self._prompt_ids = prompt_ids
+        return [prefix + ids for prefix, ids in zip(prefixes, completion_ids, strict=True)], logps
+
+    def _mode_of(self, completion: list[int]) -> Mode | None:
+        """The mode whose prefix the completion begins with, forced or chosen; None when it has no tag."""
+        return next((mode for mode, ids in self.prefix_ids.items() if completion[:len(ids)] == ids), None)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # (B*M*n, functions)
         total = (per_function * self.reward_weights.to(per_function.device)).nansum(1)
         self._rewards = total.masked_fill(per_function.isnan().all(1), torch.nan)
+        self._log_rollouts(completion_ids_list)
+        self._log_choice(inputs)
         return per_function
+
+    def _own(self, gathered: torch.Tensor, count: int) -> torch.Tensor:
+        """This process's `count` rows of a tensor gathered from all processes."""
+        start = self.accelerator.process_index * count
+        return gathered[start:start + count]
 
     def _generate_and_score_completions(self, inputs):
         output = super()._generate_and_score_completions(inputs)
         if not self.model.training:
             return output
         mask = output["completion_mask"]  # (B*M*n of this process, T)
-        start = self.accelerator.process_index * len(mask)
-        shape = (-1, 2, self.num_generations // 2) if self.args.forced_prefixes else (-1, 1, self.num_generations)
-        options = {"prefix_weight": self.args.prefix_weight}
-        pair = advantages.compute(self._rewards.view(shape), self.args.estimator, **options)
-        response, prefix = (part.reshape(-1)[start:start + len(mask)].unsqueeze(1) for part in pair)  # (B*M*n, 1)
-        # A free rollout's mode tag is as long as the prefix it chose; an untagged one has none.
-        lengths = self._prefix_lengths if self.args.forced_prefixes else self._free_prefix_lengths(output["completion_ids"])
-        is_prefix = torch.arange(mask.shape[1], device=mask.device) < torch.tensor(lengths, device=mask.device).unsqueeze(1)
-        output["advantages"] = torch.where(is_prefix, prefix, response)  # (B*M*n, T)
-        self._log_modes()
+        modes_in_group = len(ORDER) if self.args.forced_prefixes else 1
+        rewards = self._rewards.view(-1, modes_in_group, self.num_generations // modes_in_group)  # (B, M, n)
+        options = self.args.options()
+        if "progress" in advantages.options(self.args.estimator):
+            options = {"progress": min(1.0, self.state.global_step / self.state.max_steps)} | options
+        response, prefix = (part.flatten() for part in advantages.compute(rewards, self.args.estimator, **options))
+        lengths = [len(self.prefix_ids.get(self._mode_of(row), [])) for row in output["completion_ids"].tolist()]
+        place = torch.arange(mask.shape[1], device=mask.device)  # (T,)
+        is_prefix = place < torch.tensor(lengths, device=mask.device).unsqueeze(1)  # (B*M*n, T)
+        own = [self._own(part, len(mask)).unsqueeze(1) for part in (prefix, response)]
+        output["advantages"] = torch.where(is_prefix, *own)
+        self._logs["advantages"].extend(response.tolist())  # in place of the stock ones: the log keeps the newest
+        if self.args.importance_correction == "uniform":
+            # The decision was drawn from M equal chances, the rest of the prefix was certain.
+            at = modes.decision_index(list(self.prefix_ids.values()))
+            drawn = torch.where(place == at, -math.log(len(ORDER)), 0.0)
+            output["old_per_token_logps"] = torch.where(is_prefix, drawn, self._old_logps(output))
+        if "sampling_per_token_logps" in output:
+            output["sampling_per_token_logps"] = torch.where(is_prefix, self._old_logps(output), output["sampling_per_token_logps"])
+        self._log_groups(rewards)
         return output
 
-    def _free_prefix_lengths(self, completion_ids: torch.Tensor) -> list[int]:
-        rows = completion_ids.tolist()
-        return [next((len(ids) for ids in self.prefix_ids.values() if row[:len(ids)] == ids), 0) for row in rows]
+    @torch.no_grad()
+    def _old_logps(self, output: dict) -> torch.Tensor:
+        """(B*M*n, T) log-probabilities at generation time; TRL leaves them out when the first update equals them."""
+        if "old_per_token_logps" in output:
+            return output["old_per_token_logps"]
+        ids, mask = (torch.cat([output[f"prompt_{part}"], output[f"completion_{part}"]], 1) for part in ("ids", "mask"))
+        return self._get_per_token_logps_and_entropies(self.model, ids, mask, output["completion_ids"].shape[1],
+                                                       batch_size=self.args.per_device_train_batch_size)[0]
 
-    def _log_modes(self):
+    def _log_rollouts(self, completions: list[list[int]]):
+        """Reward, length and truncation by mode, over this process's rollouts (TRL averages over processes)."""
+        ended = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        for ids, reward in zip(completions, self._own(self._rewards, len(completions)).tolist(), strict=True):
+            mode = self._mode_of(ids)
+            name = mode.value if mode else "untagged"
+            if not math.isnan(reward):
+                self._log_metric(f"reward/{name}", reward)
+            self._log_metric(f"length/{name}", len(ids))
+            self._log_metric(f"truncated/{name}", float(ids[-1] not in ended))
+            self._log_metric("share/personalized", float(mode is Mode.PERSONALIZED))
+
+    def _log_choice(self, inputs: list[dict]):
+        """P(personalised) from the logits and the entropy of the choice in nats, by task kind and persona condition."""
+        seen = {tuple(ids): row for ids, row in zip(self._prompt_ids, inputs, strict=True)}
+        chances = generate.prompt_mode_probability(self.model, self._tokenizer, [list(ids) for ids in seen])
+        for row, chance in zip(seen.values(), chances, strict=True):
+            group = " ".join(str(row[name]) for name in ("kind", "condition") if name in row) or "all"
+            self._log_metric(f"p_personalized/{group}", chance)
+            entropy = -sum(p * math.log(p) for p in (chance, 1 - chance) if p > 0)
+            self._log_metric(f"choice_entropy/{group}", entropy)
+
+    def _log_groups(self, rewards: torch.Tensor):
+        """Share of prompts (over all processes) whose rewards do not vary within any mode; whose modes' means are equal."""
+        spread = lambda values: (values - values[..., :1]).abs().nan_to_num(0.0).amax(-1)  # noqa: E731
+        flat = {"within": (spread(rewards) < 1e-6).all(1)}
         if self.args.forced_prefixes:
-            by_mode = self._rewards.view(-1, 2, self.num_generations // 2).nanmean((0, 2))
-            for mode, value in zip(ORDER, by_mode.tolist()):
-                self._metrics["train"][f"reward/{mode.value}"].append(value)
+            flat["between"] = spread(rewards.nanmean(2)) < 1e-6
+        for name, value in flat.items():
+            self._metrics["train"][f"zero_variance/{name}"].append(value.float().mean().item())

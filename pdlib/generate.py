@@ -29,8 +29,9 @@ def _pad(tokenizer, sequences: list[list[int]], device) -> dict[str, torch.Tenso
     return tokenizer.pad({"input_ids": sequences}, padding=True, padding_side="left", return_tensors="pt").to(device)
 
 
-def _prompt_ids(tokenizer, prompts: list[str]) -> list[list[int]]:
-    return tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
+def _prompt_ids(tokenizer, prompts: list[str] | list[list[int]]) -> list[list[int]]:
+    as_text = bool(prompts) and isinstance(prompts[0], str)
+    return tokenizer(prompts, add_special_tokens=False)["input_ids"] if as_text else list(prompts)
 
 
 @torch.no_grad()
@@ -55,8 +56,9 @@ def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts
 
 
 @torch.no_grad()
-def prompt_mode_probability(model, tokenizer, prompts: list[str], batch_size: int = 250) -> list[float]:
-    """P(personalised) [Eq. 1] for each prompt: softmax over the two modes at the first token that tells them apart."""
+def prompt_mode_probability(model, tokenizer, prompts: list[str] | list[list[int]], batch_size: int = 250) -> list[float]:
+    """P(personalised) [Eq. 1] for each prompt (text or token ids): softmax over the two modes at the first token that
+    tells them apart."""
     prefixes = modes.prefix_ids(tokenizer)
     at = modes.decision_index(list(prefixes.values()))
     choice = [prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)]

@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 
 import torch
+from peft import LoraConfig
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
+
+from pdlib import modes
+from pdlib.schema import Mode
 
 logging.disable_progress_bar()  # a bar for every load would fill executed notebooks
 
@@ -58,6 +63,40 @@ def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     dtype = torch.bfloat16 if use_bf16() else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     return model.to(device()).eval(), load_tokenizer(folder)
+
+
+def add_mode_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Give each mode's prefix one token of its own, before SFT (`prefix_style="token"`); return the new ids.
+
+    A new token starts as the mean of the pieces that the prefix was written in, in both embeddings, so that the model
+    meets it near what it already knows. Both are changed in place. LoRA leaves new tokens as they are unless its config
+    names them, as that of `lora` does.
+    """
+    pieces = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in (m.tag + "\n" for m in Mode)}
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in pieces])
+    new = {tokenizer.convert_tokens_to_ids(text): ids for text, ids in pieces.items() if len(ids) > 1}
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        for embedding in {model.get_input_embeddings(), model.get_output_embeddings()}:
+            for token, ids in new.items():
+                embedding.weight[token] = embedding.weight[ids].mean(0)
+    return list(new)
+
+
+def give_head_a_bias(model: PreTrainedModel) -> None:
+    """TRL reads `lm_head.bias`, which PEFT's wrapper of single trained tokens lacks where embeddings are tied: say None."""
+    head = model.get_output_embeddings()
+    if not hasattr(head, "bias"):
+        head.bias = None
+
+
+def lora(tokenizer: PreTrainedTokenizerBase, rank: int = 16, alpha: int = 32, dropout: float = 0.0) -> LoraConfig:
+    """LoRA on all linear layers; where the mode prefixes are tokens of their own, their embeddings are trained too."""
+    prefixes = list(modes.prefix_ids(tokenizer).values())
+    own = [ids[0] for ids in prefixes] if all(len(ids) == 1 for ids in prefixes) else None
+    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM",
+                      trainable_token_indices=own)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:

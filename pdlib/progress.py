@@ -9,6 +9,8 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from transformers import TrainerCallback
 
+from pdlib import health
+
 
 def minutes(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
@@ -26,7 +28,7 @@ class Progress(TrainerCallback):
     def __init__(self, log_file: Path, title: str, curve: str = "loss", probe: Callable | None = None, probe_every: int = 20):
         self.log_file, self.title, self.curve, self.probe, self.probe_every = log_file, title, curve, probe, probe_every
         self.rows: list[dict] = []
-        self.handle, self.sample, self.probed = None, "", {}
+        self.handle, self.sample, self.probed, self.warnings = None, "", {}, []
         self.start, self.first, self.last_show, self.shown = None, 0, 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -47,6 +49,8 @@ class Progress(TrainerCallback):
         if self.probe and (state.global_step % self.probe_every == 0 or not self.sample):
             self.probed, self.sample = self.probe(model)
         row = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, (int, float))}, **self.probed}
+        self.warnings = health.warnings(row)
+        row |= {"warnings": self.warnings} if self.warnings else {}
         self.rows.append(row)
         with self.log_file.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -60,7 +64,7 @@ class Progress(TrainerCallback):
         done = step - self.first
         left = minutes((time.monotonic() - self.start) / done * (total - step)) if done else "some time"
         value = self.rows[-1][self.curve] if self.rows else float("nan")
-        shares = ", ".join(f"{k} {v:.2f}" for k, v in self.probed.items())
+        shares = ", ".join([f"{k} {v:.2f}" for k, v in self.probed.items()] + [f"WARNING {text}" for text in self.warnings])
         line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {left} left"
         if self.handle is not None:
             self.handle.update(HTML(f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><pre>{_escape(self.sample)}</pre>"))

@@ -35,6 +35,7 @@ class TwoModeSFTTrainer(SFTTrainer):
 
     def __init__(self, *args, mode_token_weight: float = 1.0, **kwargs):
         super().__init__(*args, **kwargs)
+        models.give_head_a_bias(self.model)
         self.mode_token_weight = mode_token_weight
         prefixes = modes.prefix_ids(self.processing_class).values() if mode_token_weight != 1 else []
         at = modes.decision_index(list(prefixes)) if prefixes else 0
@@ -102,6 +103,9 @@ def _finish(trainer, tokenizer, folder: Path) -> dict:
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise RuntimeError(f"training diverged (loss {result.training_loss}); lower the stage's learning rate")
     models.save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
+    if (kept := folder / "checkpoints" / "completions").is_dir():
+        shutil.rmtree(folder / "completions", ignore_errors=True)
+        kept.rename(folder / "completions")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"steps": result.global_step, "loss": round(result.training_loss, 4)}
 
@@ -161,7 +165,8 @@ def run_construct(cfg: config.Config, backbone: Path) -> Path:
         check = construct.rl_set(World(cfg.seed + 3, "validation", cfg.cue_share), rng, rows=60, preference_share=0.1)
         for name, part in {"judged": judged, "sft": sft, "validation": check}.items():
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
-        return {"judged": len(judged), "sft": len(sft), "validation": len(check)}
+        return {"judged": len(judged), "sft": len(sft), "validation": len(check),
+                "fitting without gain, in neither mode": sum(e.condition == "aligned" and e.gain < cfg.gain_margin for e in judged)}
 
     settings = cfg.subset("seed", "cue_share", "gain_", "sft_rows", "sft_personalized", "sft_preference", "sft_no_persona")
     return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
@@ -204,22 +209,29 @@ def rl_rows(examples: list[construct.Example]) -> Dataset:
     """TRL rows: the prompt as messages (TRL renders them with the same template), the item as JSON."""
     return Dataset.from_list([
         {"prompt": [{"role": "user", "content": modes.user_message(e.item, e.persona)}], "item": json.dumps(e.item.to_dict()),
-         "condition": e.condition} for e in examples
+         "kind": e.item.kind, "condition": e.condition} for e in examples
     ])
 
 
 def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual", **ablation) -> Path:
-    """Stage 2 [3.3]: DualGRPO from the SFT model, which is also the KL reference. `ablation` sets DualGRPOConfig fields."""
+    """Stage 2 [3.3]: DualGRPO from the SFT model, which is also the KL reference.
+
+    `ablation` sets DualGRPOConfig fields: estimator="grpo" and forced_prefixes=False are Table 2's. The completions of
+    each step are kept in `completions/`.
+    """
     questions = run_rl_set(cfg)
+    settings = {"estimator": "dualgrpo", "prefix_style": cfg.rl_prefix_style, "importance_correction": cfg.rl_importance_correction}
+    settings |= {"prefix_weight": cfg.rl_prefix_weight} if ablation.get("estimator", "dualgrpo") == "dualgrpo" else {}
+    settings |= ablation
 
     def build(folder: Path) -> dict:
         tokenizer = models.load_tokenizer(sft)
         args = DualGRPOConfig(
-            **_common(cfg, folder, cfg.seed), **ablation, per_device_train_batch_size=cfg.rl_prompts * cfg.rl_rollouts,
+            **_common(cfg, folder, cfg.seed), **settings, per_device_train_batch_size=cfg.rl_prompts * cfg.rl_rollouts,
             num_generations=cfg.rl_rollouts, max_completion_length=cfg.rl_max_completion, max_steps=cfg.rl_steps,
             learning_rate=cfg.rl_learning_rate, lr_scheduler_type="linear", warmup_steps=round(cfg.rl_warmup * cfg.rl_steps), beta=cfg.rl_kl,
-            temperature=cfg.rl_temperature, prefix_weight=cfg.rl_prefix_weight, logging_steps=1, adam_beta2=0.98,
-            chat_template_kwargs={"enable_thinking": False}, model_init_kwargs={"dtype": "float32"}, top_k=0,
+            temperature=cfg.rl_temperature, logging_steps=1, adam_beta2=0.98, log_completions=True, num_completions_to_print=0,
+            model_init_kwargs={"dtype": "float32"}, top_k=0,
         )
         examples = construct.from_frame(pd.read_parquet(questions / "rl.parquet"))
         progress = Progress(folder / "log.jsonl", name, curve="reward", probe=_probe(tokenizer, data))
@@ -227,8 +239,8 @@ def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual",
                                   processing_class=tokenizer, callbacks=[progress])
         return _finish(trainer, tokenizer, folder)
 
-    settings = cfg.subset("seed", "rl_") | {"ablation": ablation}
-    return stages.once(cfg.folder() / name, build, settings=settings, inputs=[sft, data, questions])
+    return stages.once(cfg.folder() / name, build, settings=cfg.subset("seed", "rl_") | {"trainer": settings},
+                       inputs=[sft, data, questions])
 
 
 def _probe(tokenizer: PreTrainedTokenizerBase, data: Path):

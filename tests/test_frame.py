@@ -24,7 +24,7 @@ FLOORS = {
     1: ["schema", "paper", "config", "stages"],
     2: ["modes", "pocket", "sources", "benchmarks", "advantages"],
     3: ["personas", "experts", "construct", "models", "generate", "rewards"],
-    4: ["dualgrpo", "progress", "train", "evaluate", "stats"],
+    4: ["dualgrpo", "health", "progress", "train", "evaluate", "stats"],
     5: ["analysis"],
     6: ["plots", "report", "show", "widgets", "workbook"],
 }

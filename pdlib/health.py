@@ -1,0 +1,33 @@
+"""Mode health: what a logged training step says about the mode choice, in words, with what to try."""
+
+GONE = 0.02  # a mode below this chance on every kind of question is as good as unlearned
+DECIDED = 0.02  # nats; the entropy of a choice at 0.3 % or 99.7 %
+NO_SIGNAL = 0.9  # share of prompts
+CUT = 0.2  # share of completions
+
+
+def warnings(row: dict) -> list[str]:
+    """What is wrong with one logged step (the keys that DualGRPOTrainer writes), in words; empty when nothing is.
+
+    >>> warnings({"p_personalized/all": 0.999, "choice_entropy/all": 0.008})[0]
+    'the general mode dies: P(general) is at most 0.00 on every kind of question; lower the learning rate or \
+prefix_weight, raise beta, or set importance_correction="uniform"'
+    """
+    values = lambda start: {k.removeprefix(start): v for k, v in row.items() if k.startswith(start) and v == v}  # noqa: E731
+    chance, entropy, found = values("p_personalized/"), values("choice_entropy/"), []
+    remedy = 'lower the learning rate or prefix_weight, raise beta, or set importance_correction="uniform"'
+    highest = {"personalized": max(chance.values(), default=1.0), "general": 1 - min(chance.values(), default=0.0)}
+    for mode, most in highest.items():
+        if most < GONE:
+            found.append(f"the {mode} mode dies: P({mode}) is at most {most:.2f} on every kind of question; {remedy}")
+    if not found and entropy and max(entropy.values()) < DECIDED:
+        found.append(f"the choice is settled everywhere (entropy below {DECIDED} nats): training still pushes forced prefixes; "
+                     "stop here, or set importance_correction=\"uniform\"")
+    flat = values("zero_variance/")
+    if min(flat.get("within", 0), flat.get("between", 0)) > NO_SIGNAL:
+        found.append("almost no prompt has rewards that differ: nothing is learned; use harder questions, more rollouts or a "
+                     "higher temperature, and look at the kept completions")
+    for mode, share in values("truncated/").items():
+        if share > CUT:
+            found.append(f"{share:.0%} of completions ({mode}) are cut off at max_completion_length: raise it")
+    return found

@@ -7,13 +7,14 @@ PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
-RUN = $(PY) -m pdlib.workbook --profile $(PROFILE) $(if $(SET),--set $(SET))
+WORKBOOK = $(PY) -m pdlib.workbook --profile $(PROFILE)
+RUN = $(WORKBOOK) $(if $(SET),--set $(SET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook report test clean
+.PHONY: help setup lab reproduce notebook lab-estimators report test clean
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  PROFILE=pocket|smoke   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
 
 $(VENV)/.ready: pyproject.toml
@@ -32,6 +33,9 @@ reproduce: setup  ## run the workbook: PROFILE=pocket (default) or smoke
 
 notebook: setup  ## run one notebook: NB=03_sft
 	$(RUN) --notebook $(NB)
+
+lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds
+	$(WORKBOOK) --notebook 05b_advantage_laboratory --set lab_systems=[all] lab_seeds=3 lab_steps=40 $(SET)
 
 report: setup  ## rebuild tables, ledger and report from the records
 	$(RUN) --notebook 11_report

@@ -236,3 +236,14 @@ def compute(rewards: torch.Tensor, estimator: str = "dualgrpo", **given) -> Pair
     """
     check_options(estimator, given)
     return ESTIMATORS[estimator](rewards, **given)
+
+
+def per_token(response: torch.Tensor, prefix: torch.Tensor, prefix_lengths: torch.Tensor, width: int) -> Pair:
+    """Advantages of tokens (rows, T) from those of rollouts (rows,): `prefix` on each row's first `prefix_lengths` tokens,
+    `response` after; and the mask (rows, T), True on the prefix.
+
+    >>> per_token(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1]), 3)[0]
+    tensor([[2., 1., 1.]])
+    """
+    is_prefix = torch.arange(width, device=prefix_lengths.device) < prefix_lengths.unsqueeze(1)
+    return torch.where(is_prefix, prefix.unsqueeze(1), response.unsqueeze(1)), is_prefix

@@ -20,6 +20,7 @@ class Config:
     # backbone
     backbones: list
     backbone_first_steps: int
+    backbone_first_learning_rate: float
     backbone_steps: int
     backbone_batch: int
     backbone_learning_rate: float
@@ -54,6 +55,10 @@ class Config:
     eval_runs: int
     eval_temperature: float
     eval_max_tokens: int
+    # the advantage laboratory
+    lab_systems: list
+    lab_seeds: int
+    lab_steps: int
     sources: dict = field(default_factory=dict, hash=False, compare=False)
 
     def folder(self) -> Path:
@@ -106,7 +111,7 @@ def load(profile: str, **overrides) -> Config:
 def _check(config: Config):
     """Refuse values that could only fail later and less clearly."""
     for name, value in asdict(config).items():
-        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens", "_every")
+        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens", "_every", "_seeds")
         if name.endswith(counts) and value < 1 or name in ("eval_objective", "eval_personalized") and value < 1:
             raise ValueError(f"setting {name} is {value}; it must be at least 1")
         if name.endswith("_share") and not 0 <= value <= 1:

@@ -83,7 +83,7 @@ class DualGRPOTrainer(GRPOTrainer):
         if style != self.args.prefix_style:
             raise ValueError(f"prefix_style is {self.args.prefix_style!r}, but this tokenizer writes the mode tags as {style}; "
                              f"set prefix_style={style!r}, or change the tokenizer before SFT (models.add_mode_tokens)")
-        self._rewards, self._prompt_ids = None, []
+        self._rewards, self._written, self._prompt_ids = None, None, []
 
     def _rollout_modes(self, count: int) -> list[Mode | None]:
         """The mode forced on each of this process's `count` rollouts (None: free), by its place in its prompt's group."""
@@ -111,6 +111,8 @@ class DualGRPOTrainer(GRPOTrainer):
         per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # (B*M*n, functions)
         total = (per_function * self.reward_weights.to(per_function.device)).nansum(1)
         self._rewards = total.masked_fill(per_function.isnan().all(1), torch.nan)
+        written = [ORDER.index(mode) if (mode := self._mode_of(ids)) else len(ORDER) for ids in completion_ids_list]
+        self._written = self.accelerator.gather(torch.tensor(written, device=self._rewards.device))  # (B*M*n,)
         self._log_rollouts(completion_ids_list)
         self._log_choice(inputs)
         return per_function
@@ -125,27 +127,37 @@ class DualGRPOTrainer(GRPOTrainer):
         if not self.model.training:
             return output
         mask = output["completion_mask"]  # (B*M*n of this process, T)
-        modes_in_group = len(ORDER) if self.args.forced_prefixes else 1
-        rewards = self._rewards.view(-1, modes_in_group, self.num_generations // modes_in_group)  # (B, M, n)
         options = self.args.options()
         if "progress" in advantages.options(self.args.estimator):
             options = {"progress": min(1.0, self.state.global_step / self.state.max_steps)} | options
-        response, prefix = (part.flatten() for part in advantages.compute(rewards, self.args.estimator, **options))
+        rewards, place = self._by_mode()
+        response, prefix = (part.flatten()[place] for part in advantages.compute(rewards, self.args.estimator, **options))
         lengths = [len(self.prefix_ids.get(self._mode_of(row), [])) for row in output["completion_ids"].tolist()]
-        place = torch.arange(mask.shape[1], device=mask.device)  # (T,)
-        is_prefix = place < torch.tensor(lengths, device=mask.device).unsqueeze(1)  # (B*M*n, T)
-        own = [self._own(part, len(mask)).unsqueeze(1) for part in (prefix, response)]
-        output["advantages"] = torch.where(is_prefix, *own)
+        own = [self._own(part, len(mask)) for part in (response, prefix)]
+        output["advantages"], is_prefix = advantages.per_token(*own, torch.tensor(lengths, device=mask.device), mask.shape[1])
         self._logs["advantages"].extend(response.tolist())  # in place of the stock ones: the log keeps the newest
         if self.args.importance_correction == "uniform":
             # The decision was drawn from M equal chances, the rest of the prefix was certain.
             at = modes.decision_index(list(self.prefix_ids.values()))
-            drawn = torch.where(place == at, -math.log(len(ORDER)), 0.0)
+            drawn = torch.where(torch.arange(mask.shape[1], device=mask.device) == at, -math.log(len(ORDER)), 0.0)
             output["old_per_token_logps"] = torch.where(is_prefix, drawn, self._old_logps(output))
-        if "sampling_per_token_logps" in output:
-            output["sampling_per_token_logps"] = torch.where(is_prefix, self._old_logps(output), output["sampling_per_token_logps"])
+        if (sampled := output.get("sampling_per_token_logps")) is not None:
+            output["sampling_per_token_logps"] = torch.where(sampled.isnan(), self._old_logps(output), sampled)
         self._log_groups(rewards)
         return output
+
+    def _by_mode(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rewards as estimators take them, and the place of each rollout in them (flat, by rollout).
+
+        Forced: (B, M, n). Free: (B, M + 1, 2n), a rollout in the mode that it chose (the last: no tag), NaN elsewhere.
+        """
+        count, group = len(self._rewards), self.num_generations
+        rollout = torch.arange(count, device=self._rewards.device)
+        if self.args.forced_prefixes:
+            return self._rewards.view(-1, len(ORDER), group // len(ORDER)), rollout
+        place = (rollout // group * (len(ORDER) + 1) + self._written) * group + rollout % group
+        table = self._rewards.new_full((count * (len(ORDER) + 1),), torch.nan).index_put((place,), self._rewards)
+        return table.view(-1, len(ORDER) + 1, group), place
 
     @torch.no_grad()
     def _old_logps(self, output: dict) -> torch.Tensor:
@@ -179,10 +191,9 @@ class DualGRPOTrainer(GRPOTrainer):
             self._log_metric(f"choice_entropy/{group}", entropy)
 
     def _log_groups(self, rewards: torch.Tensor):
-        """Share of prompts (over all processes) whose rewards do not vary within any mode; whose modes' means are equal."""
-        spread = lambda values: (values - values[..., :1]).abs().nan_to_num(0.0).amax(-1)  # noqa: E731
-        flat = {"within": (spread(rewards) < 1e-6).all(1)}
-        if self.args.forced_prefixes:
-            flat["between"] = spread(rewards.nanmean(2)) < 1e-6
+        """Share of prompts (over all processes) whose rewards do not vary within any mode; whose modes' means are equal, as
+        they are where free rollouts all chose one mode."""
+        spread = lambda values: values.nan_to_num(-torch.inf).amax(-1) - values.nan_to_num(torch.inf).amin(-1)  # noqa: E731
+        flat = {"within": (spread(rewards) < 1e-6).all(1), "between": spread(rewards.nanmean(2)) < 1e-6}
         for name, value in flat.items():
             self._metrics["train"][f"zero_variance/{name}"].append(value.float().mean().item())

@@ -61,15 +61,23 @@ def persona_pool(cfg: config.Config, size: int = 500) -> list[Persona]:
     return [world.any_persona() for _ in range(size)]
 
 
-def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two_modes: bool = True) -> Path:
-    """Evaluate one trained model into `records/<run>.<model>.parquet`; a stage of its own, so nothing is asked twice."""
-    target = cfg.folder() / "records" / f"{run}.{model_name}.parquet"
+def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two_modes: bool = True,
+                forced: Sequence[Mode | None] | None = None, train_seed: int | None = None, into: str = "records") -> Path:
+    """Evaluate one trained model into `<into>/<run>.<model>.parquet`; a stage of its own, so nothing is asked twice.
+
+    The items follow cfg.seed whatever `train_seed` says (default: cfg.seed), so that models of several seeds can be paired.
+    forced: None is the free mode; by default free and, for a model with modes, both forced ones.
+    """
+    name = f"{run}.{model_name}" + (f".{train_seed}" if train_seed is not None else "")
+    forced = tuple(forced or ((None, *Mode) if two_modes else (None,)))
+    train_seed = cfg.seed if train_seed is None else train_seed
+    target = cfg.folder() / into / f"{name}.parquet"
 
     def build(_: Path) -> dict:
         model, tokenizer = models.load(folder)
         records = answer_items(
-            model, tokenizer, test_items(cfg), persona_pool(cfg), run=run, model_name=model_name, train_seed=cfg.seed,
-            conditions=personas.CONDITIONS, seeds=range(cfg.eval_runs), forced=(None, *Mode) if two_modes else (None,),
+            model, tokenizer, test_items(cfg), persona_pool(cfg), run=run, model_name=model_name, train_seed=train_seed,
+            conditions=personas.CONDITIONS, seeds=range(cfg.eval_runs), forced=forced,
             two_modes=two_modes, temperature=cfg.eval_temperature, max_tokens=cfg.eval_max_tokens)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -77,8 +85,9 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two
         os.replace(temporary, target)
         return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum())}
 
-    settings = cfg.subset("seed", "cue_share", "eval_") | {"run": run, "model": model_name}
-    stages.once(cfg.folder() / f"evaluation-{run}.{model_name}", build, settings=settings, inputs=[folder], products=[target])
+    settings = cfg.subset("seed", "cue_share", "eval_") | {
+        "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed}
+    stages.once(cfg.folder() / (f"evaluation-{name}" if into == "records" else f"{into}/evaluation-{name}"), build, settings=settings, inputs=[folder], products=[target])
     return target
 
 

@@ -12,9 +12,9 @@ EQUATIONS = {  # equation -> (dotted path of the function, notebook)
     "3": ("pdlib.modes.prefix_ids", "03_sft"),
     "4": ("pdlib.rewards.score", "05_dualgrpo_training"),
     "5": ("pdlib.dualgrpo.DualGRPOTrainer", "05_dualgrpo_training"),
-    "6": ("pdlib.advantages.dualgrpo", "05_dualgrpo_training"),
-    "7": ("pdlib.advantages.dualgrpo", "05_dualgrpo_training"),
-    "8": ("pdlib.advantages.dualgrpo", "05_dualgrpo_training"),
+    "6": ("pdlib.advantages.dualgrpo", "04_dualgrpo_by_hand"),
+    "7": ("pdlib.advantages.dualgrpo", "04_dualgrpo_by_hand"),
+    "8": ("pdlib.advantages.dualgrpo", "04_dualgrpo_by_hand"),
 }
 FIGURE_1 = {"general models": ("DeepSeek-R1", "Qwen3-30B-A3B-Thinking"),
             "personalized models": ("ALIGNXPERT-ICA", "ALIGNXPERT-PBA")}

@@ -1,6 +1,5 @@
 """One function a figure: table in, figure out. Colour-blind safe (Okabe-Ito), readable in grey by hatch or marker."""
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from pdlib import stats
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#000000", GREY, "#B8860B")
 CONDITION_STYLE = {"none": (GREY, ""), "unaligned": (ORANGE, "//"), "aligned": (BLUE, ".")}
 LABELS = {"backbone": "backbone", "sft_only": "SFT only", "personadual": "PersonaDual"}
 
@@ -99,11 +99,6 @@ def forced_modes(records: pd.DataFrame, model: str = "personadual") -> Figure:
     return figure
 
 
-def read_log(folder: Path) -> pd.DataFrame:
-    """The training log of a stage, one row a logged step."""
-    return pd.DataFrame([json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()])
-
-
 def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
     """Left the curve of `curve`; right P(personalised) on validation questions by kind and persona, where logged."""
     chances = [c for c in log.columns if c.startswith("P(personalised)")]
@@ -119,6 +114,80 @@ def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
         axes[0, 1].legend(frameon=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _lines(axis, table: pd.DataFrame):
+    """One line a column, told apart by colour, dash and marker."""
+    for k, name in enumerate(table.columns):
+        axis.plot(table.index, table[name], color=LINES[k % len(LINES)], linestyle=("-", "--", ":")[k % 3],
+                  marker="os^vDP*X<"[k % 9], markevery=max(1, len(table) // 6), markersize=4, label=name)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def pushes(panels: dict[str, pd.DataFrame]) -> Figure:
+    """Expected update of the mode logit against P(general); one panel an entry, one line a column of its table."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(max(5, 3.6 * len(panels)), 3.8), layout="constrained", squeeze=False)
+    for axis, (title, table) in zip(axes[0], panels.items()):
+        _lines(axis, table)
+        axis.axhline(0, color="black", linewidth=0.8)
+        low, high = axis.get_ylim()
+        axis.set(title=title, xlabel="P(general)", xlim=(0, 1), ylim=(min(low, -0.02), max(high, 0.02)))
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+    axes[0, 0].set_ylabel("expected push of the logit\ntowards the general mode")
+    return figure
+
+
+def paths(table: pd.DataFrame, ylabel: str = "P(general)", xlabel: str = "gradient step") -> Figure:
+    """Curves over training steps, one line a column; probabilities, so the axis runs from 0 to 1."""
+    figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    _lines(axis, table)
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def laboratory(curves: pd.DataFrame) -> Figure:
+    """Reward, P(personalised) on fitting and unfitting personas, and entropy of the choice over steps; mean over seeds."""
+    panels = {"reward": "reward", "P: objective aligned": "P(personalised), aligned",
+              "P: objective unaligned": "P(personalised), unaligned", "entropy": "entropy of the choice (nats)"}
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.8), layout="constrained")
+    for axis, (column, title) in zip(axes, panels.items()):
+        table = curves.pivot_table(index="step", columns="system", values=column, sort=False)
+        _lines(axis, table.rolling(5, min_periods=1).mean())
+        axis.set(title=title, xlabel="step")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), frameon=False, fontsize=8)
+    return figure
+
+
+def differences(table: pd.DataFrame, against: str) -> Figure:
+    """Each system minus `against`, in points: thick the 95 % interval, thin the one that holds for all comparisons."""
+    measures, systems = list(table.measure.unique()), list(table.system.unique())[::-1]
+    figure, axes = plt.subplots(1, len(measures), figsize=(11, 1.2 + 0.3 * len(systems)), layout="constrained", sharey=True, squeeze=False)
+    for axis, measure in zip(axes[0], measures):
+        part = 100 * table[table.measure == measure].set_index("system").loc[systems, ["mean", "ci_low", "ci_high", "wide_low", "wide_high"]]
+        axis.hlines(range(len(systems)), part.wide_low, part.wide_high, color=GREY, linewidth=1)
+        axis.hlines(range(len(systems)), part.ci_low, part.ci_high, color=BLUE, linewidth=3)
+        axis.plot(part["mean"], range(len(systems)), "o", color="black", markersize=4)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set(title=measure, xlabel=f"points against {against}", yticks=range(len(systems)), yticklabels=systems)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def token_advantages(tokens: list[list[str]], values: list[list[float]]) -> Figure:
+    """Each rollout's tokens in a row, with the advantage that each one gets: blue pushed up, orange pushed down."""
+    width, largest = max(map(len, tokens)), max(abs(v) for row in values for v in row) or 1.0
+    figure, axis = plt.subplots(figsize=(1.25 * width, 0.75 * len(tokens)), layout="constrained")
+    for y, (row, advantages) in enumerate(zip(tokens, values, strict=True)):
+        for x, (token, value) in enumerate(zip(row, advantages, strict=True)):
+            colour = BLUE if value > 0 else ORANGE
+            axis.add_patch(plt.Rectangle((x, -y), 0.96, 0.9, facecolor=(colour, 0.85 * abs(value) / largest), edgecolor=GREY))
+            axis.text(x + 0.48, -y + 0.6, token, ha="center", va="center", fontsize=7)
+            axis.text(x + 0.48, -y + 0.22, f"{value:+.2f}", ha="center", va="center", fontsize=7)
+    axis.set(xlim=(-0.05, width), ylim=(-len(tokens) + 0.95, 1))
+    axis.axis("off")
     return figure
 
 

@@ -5,11 +5,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import HTML, display
 from transformers import TrainerCallback
 
 from pdlib import health
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """The training log of a stage, one row a logged step."""
+    return pd.read_json(folder / "log.jsonl", lines=True)
 
 
 def minutes(seconds: float) -> str:

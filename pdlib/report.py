@@ -125,9 +125,9 @@ def _three_columns(new: list[pd.DataFrame], old: list[pd.DataFrame]) -> dict:
     An item of two blocks is resampled as one; the weights undo that `stats.mean_interval` weighs benchmarks alike.
     """
     total = len(set().union(*(side.benchmark for side in new)))
-    parts = [sign * side.groupby(["benchmark", "item_id"]).correct.mean() * total / (len(new) * side.benchmark.nunique())
+    parts = [sign * side.groupby(["benchmark", "item_id", "train_seed"]).correct.mean() * total / (len(new) * side.benchmark.nunique())
              for sign, sides in ((1, new), (-1, old)) for side in sides]
-    items = pd.concat(parts).groupby(level=["benchmark", "item_id"]).sum()
+    items = pd.concat(parts).groupby(level=["benchmark", "item_id", "train_seed"]).sum()
     return stats.mean_interval(items.rename("weighted").reset_index(), "weighted")
 
 

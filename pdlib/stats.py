@@ -24,35 +24,44 @@ def share_table(records: pd.DataFrame) -> pd.Series:
     return (free["mode"] == "personalized").groupby([free.model, free.kind, free.condition]).mean()
 
 
-def _item_means(records: pd.DataFrame, value: str) -> pd.DataFrame:
-    """One row an item: mean of `value` over sampling runs."""
-    return records.groupby(["benchmark", "item_id"])[value].mean().reset_index()
+def _item_means(records: pd.DataFrame, value: str) -> pd.Series:
+    """Mean of `value` over sampling runs, for each benchmark, item and training seed."""
+    return records.groupby(["benchmark", "item_id", "train_seed"])[value].mean().astype(float)
 
 
-def mean_interval(records: pd.DataFrame, value: str = "correct", draws: int = 1000, seed: int = 0) -> dict:
-    """Benchmark-averaged mean of `value` with a bootstrap interval over items: {mean, ci_low, ci_high, n}."""
-    return _bootstrap(_item_means(records, value).rename(columns={value: "value"}), draws, seed)
+def mean_interval(records: pd.DataFrame, value: str = "correct", **bootstrap) -> dict:
+    """Benchmark-averaged mean of `value` with a bootstrap interval over items and training seeds, see `difference`."""
+    return _bootstrap(_item_means(records, value), **bootstrap)
 
 
-def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", draws: int = 1000, seed: int = 0) -> dict:
-    """left minus right, paired by item, with a bootstrap interval over items: {mean, ci_low, ci_high, n}.
+def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", **bootstrap) -> dict:
+    """left minus right, paired by item and training seed, with a percentile bootstrap interval: {mean, ci_low, ci_high, n}.
 
-    Raises ValueError when the two sides do not hold the same items.
+    bootstrap: draws (1000), seed (0) and level (0.95). Items are resampled within their benchmark, training seeds where
+    there are several; n counts items. Raises ValueError when the two sides do not hold the same items and seeds.
     """
     one, two = _item_means(left, value), _item_means(right, value)
-    both = one.merge(two, on=["benchmark", "item_id"], suffixes=("_left", "_right"))
+    both = one.index.intersection(two.index)
     if len(both) != len(one) or len(both) != len(two):
-        raise ValueError(f"the two sides hold {len(one)} and {len(two)} items, {len(both)} in common; compare like with like")
-    both["value"] = both[f"{value}_left"].astype(float) - both[f"{value}_right"].astype(float)
-    return _bootstrap(both, draws, seed)
+        raise ValueError(f"the two sides hold {len(one)} and {len(two)} items (of a seed), {len(both)} in common; "
+                         "compare like with like")
+    return _bootstrap(one - two, **bootstrap)
 
 
-def _bootstrap(items: pd.DataFrame, draws: int, seed: int) -> dict:
-    """Percentile interval of the mean of benchmark means; items are resampled within their benchmark."""
-    rng, groups = np.random.default_rng(seed), [g["value"].to_numpy(float) for _, g in items.groupby("benchmark")]
-    if not groups:
+def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, level: float = LEVEL) -> dict:
+    """Percentile interval of the mean of benchmark means."""
+    rng = np.random.default_rng(seed)
+    tables = [group.unstack("train_seed").to_numpy() for _, group in items.groupby("benchmark")]  # (items, seeds) each
+    if not tables:
         raise ValueError("no records to average: the filter left nothing; check model, condition and kind")
-    means = np.mean([[rng.choice(g, (draws, len(g))).mean(1)] for g in groups], axis=0).ravel()  # (draws,)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {"mean": float(np.mean([g.mean() for g in groups])), "ci_low": float(low), "ci_high": float(high),
-            "n": int(sum(map(len, groups)))}
+    seeds = tables[0].shape[1]
+    if any(np.isnan(table).any() for table in tables):
+        raise ValueError("the training seeds hold different items; evaluate all of them on the same ones")
+    times_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds)
+    means = []
+    for table in tables:
+        times_item = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), draws) / len(table)  # (draws, items)
+        means.append(((times_item @ table) * times_seed).sum(1))
+    low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
+    return {"mean": float(np.mean([table.mean() for table in tables])), "ci_low": float(low), "ci_high": float(high),
+            "n": int(sum(map(len, tables)))}

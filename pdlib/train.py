@@ -134,22 +134,37 @@ def _train_supervised(cfg, folder, model, tokenizer, rows, title, *, seed, batch
     return _finish(trainer, tokenizer, folder)
 
 
-def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
-    """Train a pocket backbone from nothing; `persona_fits=False` is the null world's."""
+def _read(cfg: config.Config, folder: Path, model, tokenizer, diet_rows: list, title: str, learning_rate: float) -> dict:
+    """Train a backbone on `diet_rows`, in their order but for lengths."""
+    rows = by_length([_diet_row(tokenizer, row) for row in diet_rows], cfg.backbone_batch, random.Random(cfg.seed))
+    facts = _train_supervised(cfg, folder, model, tokenizer, rows, title, seed=cfg.seed, batch=cfg.backbone_batch,
+                              learning_rate=learning_rate)
+    return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
+
+
+def run_first_reading(cfg: config.Config, name: str) -> Path:
+    """A pocket backbone from nothing that has learned one thing: whether the asker studies the word that is asked about."""
     def build(folder: Path) -> dict:
         tokenizer = backbones.build_tokenizer(cfg.seed)
-        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
-        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
-        rng, batch = random.Random(cfg.seed), cfg.backbone_batch
-        rows = [row for part in (first, then) for row in by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
-        model = backbones.build_backbone(name, tokenizer, cfg.seed)
-        facts = _train_supervised(cfg, folder, model, tokenizer, rows, name, seed=cfg.seed, batch=cfg.backbone_batch,
-                                  learning_rate=cfg.backbone_learning_rate)
-        return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
+        questions = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
+        return _read(cfg, folder, backbones.build_backbone(name, tokenizer, cfg.seed), tokenizer, questions,
+                     f"{name}, first reading", cfg.backbone_first_learning_rate)
+
+    settings = cfg.subset("seed", "backbone_first", "backbone_batch") | {"name": name}
+    return stages.once(cfg.folder() / f"first-{name}", build, settings=settings)
+
+
+def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
+    """Train a pocket backbone from nothing; `persona_fits=False` is the null world's."""
+    first = run_first_reading(cfg, name)
+
+    def build(folder: Path) -> dict:
+        rows = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
+        return _read(cfg, folder, *models.load(first), rows, name, cfg.backbone_learning_rate)
 
     folder = cfg.folder() / (f"backbone-{name}" if persona_fits else f"backbone-{name}-null")
     settings = cfg.subset("seed", "cue_share", "backbone_") | {"name": name, "persona_fits": persona_fits}
-    return stages.once(folder, build, settings=settings)
+    return stages.once(folder, build, settings=settings, inputs=[first])
 
 
 def run_construct(cfg: config.Config, backbone: Path) -> Path:
@@ -172,8 +187,8 @@ def run_construct(cfg: config.Config, backbone: Path) -> Path:
     return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
 
 
-def run_rl_set(cfg: config.Config) -> Path:
-    """PersonaDualData, RL part: `rl_steps` batches of `rl_prompts` questions as parquet."""
+def run_rl_set(cfg: config.Config, name: str = "data-rl") -> Path:
+    """PersonaDualData, RL part: `rl_steps` batches of `rl_prompts` questions as parquet, in the stage folder `name`."""
     def build(folder: Path) -> dict:
         rows = construct.rl_set(World(cfg.seed + 2, "train", cfg.cue_share), random.Random(f"rl|{cfg.seed}"),
                                 rows=cfg.rl_steps * cfg.rl_prompts, preference_share=cfg.rl_preference_share)
@@ -181,7 +196,7 @@ def run_rl_set(cfg: config.Config) -> Path:
         return {"rl": len(rows)}
 
     settings = cfg.subset("seed", "cue_share", "rl_steps", "rl_prompts", "rl_preference")
-    return stages.once(cfg.folder() / "data-rl", build, settings=settings)
+    return stages.once(cfg.folder() / name, build, settings=settings)
 
 
 def run_sft(cfg: config.Config, backbone: Path, data: Path) -> Path:
@@ -213,13 +228,13 @@ def rl_rows(examples: list[construct.Example]) -> Dataset:
     ])
 
 
-def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual", **ablation) -> Path:
+def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual", questions: str = "data-rl", **ablation) -> Path:
     """Stage 2 [3.3]: DualGRPO from the SFT model, which is also the KL reference.
 
     `ablation` sets DualGRPOConfig fields: estimator="grpo" and forced_prefixes=False are Table 2's. The completions of
-    each step are kept in `completions/`.
+    each step are kept in `completions/`. name, questions: stage folders of the model and of its question set.
     """
-    questions = run_rl_set(cfg)
+    asked = run_rl_set(cfg, questions)
     settings = {"estimator": "dualgrpo", "prefix_style": cfg.rl_prefix_style, "importance_correction": cfg.rl_importance_correction}
     settings |= {"prefix_weight": cfg.rl_prefix_weight} if ablation.get("estimator", "dualgrpo") == "dualgrpo" else {}
     settings |= ablation
@@ -233,14 +248,14 @@ def run_rl(cfg: config.Config, sft: Path, data: Path, name: str = "personadual",
             temperature=cfg.rl_temperature, logging_steps=1, adam_beta2=0.98, log_completions=True, num_completions_to_print=0,
             model_init_kwargs={"dtype": "float32"}, top_k=0,
         )
-        examples = construct.from_frame(pd.read_parquet(questions / "rl.parquet"))
+        examples = construct.from_frame(pd.read_parquet(asked / "rl.parquet"))
         progress = Progress(folder / "log.jsonl", name, curve="reward", probe=_probe(tokenizer, data))
         trainer = DualGRPOTrainer(str(sft), [reward], args=args, train_dataset=rl_rows(examples),
                                   processing_class=tokenizer, callbacks=[progress])
         return _finish(trainer, tokenizer, folder)
 
     return stages.once(cfg.folder() / name, build, settings=cfg.subset("seed", "rl_") | {"trainer": settings},
-                       inputs=[sft, data, questions])
+                       inputs=[sft, data, asked])
 
 
 def _probe(tokenizer: PreTrainedTokenizerBase, data: Path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from pdlib import config, stages
+from pdlib import config, stages, widgets
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
@@ -20,7 +20,9 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "01_persona_interference": ["backbone-{0}", "backbone-{1}", "evaluation-{0}.backbone", "evaluation-{1}.backbone"],
     "02_dataset_construction": ["data", "data-rl"],
     "03_sft": ["sft"],
+    "04_dualgrpo_by_hand": [],
     "05_dualgrpo_training": ["personadual"],
+    "05b_advantage_laboratory": [],
     "06_evaluation": ["evaluation-{0}.sft_only", "evaluation-{0}.personadual"],
     "11_report": [],
 }
@@ -62,6 +64,7 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
         check_parameters(path, parameters)
         import papermill
 
+        os.environ[widgets.STATIC] = "1"  # the kernel inherits it
         temporary, started = target.with_name(f".{name}.{os.getpid()}.ipynb"), time.time()
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -181,6 +181,21 @@ def test_labels_survive_shuffling_and_splitting(saved, tokenizer, tmp_path):
     assert all(sorted(signs) == [-1, -1, 1, 1] for signs in seen.values()) and len(seen) == 4
 
 
+def test_free_rollouts_stand_in_the_mode_they_chose(saved, tokenizer, tmp_path):
+    """Ada-GRPO boosts the rarer mode: one personalised among three general ones; a rollout without a tag is a third kind."""
+    trainer = make_trainer(saved, tokenizer, tmp_path, estimator="ada_grpo", forced_prefixes=False)
+    trainer.state.max_steps = 10
+    general, personalized = (modes.prefix_ids(tokenizer)[mode][0] for mode in (Mode.GENERAL, Mode.PERSONALIZED))
+    firsts = [general, personalized, general, general, general, 9, personalized, general]
+    trainer._generate_single_turn = lambda prompt_ids, *_: (
+        setattr(trainer, "_prompt_ids", prompt_ids) or [[first, 9, 9] for first in firsts], None)
+    trainer.reward_funcs[0] = lambda completions, **_: [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    _, out = rollouts(trainer)
+    boosted = torch.tensor([[4 / 3, 4.0, 4 / 3, 0.0], [2.0, 4.0, 4.0, 0.0]])  # r G / F at the first step
+    expected = (boosted - boosted.mean(1, keepdim=True)) / (boosted.std(1, keepdim=True) + 1e-4)
+    assert torch.allclose(out["advantages"], expected.view(8, 1).expand(8, 3), atol=1e-5)
+
+
 def stock_trainer(saved, tokenizer, folder, reward, **settings):
     ours = make_trainer(saved, tokenizer, folder, reward=reward, **settings)
     stock = {k: v for k, v in settings.items() if k not in ("estimator", "forced_prefixes", "prefix_weight")}

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "report", "test", "clean"]
+TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "test", "clean"]
 FLOORS = {
     1: ["schema", "paper", "config", "stages"],
     2: ["modes", "pocket", "sources", "benchmarks", "advantages"],

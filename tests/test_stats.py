@@ -9,7 +9,7 @@ from pdlib import stats
 
 def records(rows: list[tuple], **same) -> pd.DataFrame:
     """Records from (benchmark, item_id, correct)."""
-    return pd.DataFrame(rows, columns=["benchmark", "item_id", "correct"]).assign(**same)
+    return pd.DataFrame(rows, columns=["benchmark", "item_id", "correct"]).assign(**({"train_seed": 0} | same))
 
 
 def test_difference_pairs_by_item():
@@ -127,3 +127,25 @@ def test_share_table_counts_free_answers_only():
         "p_personalized": [0.9, 0.2, 0.5, 0.1, 0.9, np.nan],  # the last is of a model without modes
     })
     assert stats.share_table(rows)[("x", "objective", "aligned")] == pytest.approx(0.25)
+
+
+def test_seeds_are_paired_and_resampled():
+    """Items do not vary, seeds do: the whole width comes from the seeds, and pairing them removes what both sides share."""
+    shift = {0: 0.0, 1: 0.3, 2: 0.6}
+    left = pd.concat([records([("a", str(i), s) for i in range(40)], train_seed=k) for k, s in shift.items()])
+    found = stats.mean_interval(left)
+    assert found["mean"] == pytest.approx(0.3) and found["ci_low"] <= 0.1 and found["ci_high"] >= 0.5 and found["n"] == 40
+    right = left.assign(correct=left.correct - 0.2)
+    assert stats.difference(left, right)["ci_low"] == pytest.approx(0.2)
+
+
+def test_seeds_with_different_items_are_refused():
+    left = pd.concat([records([("a", "1", 1)], train_seed=0), records([("a", "2", 1)], train_seed=1)])
+    with pytest.raises(ValueError, match="different items"):
+        stats.mean_interval(left)
+
+
+def test_a_higher_level_is_wider():
+    rows = records([("a", str(i), i % 2) for i in range(60)])
+    narrow, wide = (stats.mean_interval(rows, level=level, draws=4000) for level in (0.95, 0.999))
+    assert wide["ci_low"] < narrow["ci_low"] and wide["ci_high"] > narrow["ci_high"]

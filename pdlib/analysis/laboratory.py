@@ -1,0 +1,103 @@
+"""The advantage laboratory: every estimator from one SFT model, on the same questions, with the same seeds.
+
+Rival estimators sample and correct as they were published; `SYSTEMS` says how. Only what an estimator does to the mode
+prefix and to the response is compared: loss aggregation, KL and learning rate are the same for all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from pdlib import config, evaluate, progress, stats, train
+
+FREE = {"forced_prefixes": False}
+SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
+    "personadual": {},
+    "no_dual_advantage": {"estimator": "grpo"},  # Table 2: w/o DualAdv
+    "no_dual_advantage_no_prefix_sampling": {"estimator": "grpo"} | FREE,  # Table 2: w/o DualAdv + PfxSmp
+    "personadual_corrected": {"importance_correction": "uniform"},
+    "personadual_code": {"estimator": "dualgrpo_code"},
+    "dr_grpo": {"estimator": "dr_grpo"},
+    "degrpo": {"estimator": "degrpo"} | FREE,
+    "adaptthink": {"estimator": "adaptthink", "importance_correction": "uniform"},
+    "hgpo": {"estimator": "hgpo"},
+    "movt": {"estimator": "movt"},
+    "ada_grpo": {"estimator": "ada_grpo"} | FREE,
+}
+MEASURES = {  # name -> kind and condition of the records
+    "objective, unaligned": ("objective", "unaligned"),
+    "objective, aligned": ("objective", "aligned"),
+    "personalised": ("personalized", "aligned"),
+}
+
+
+def folder(cfg: config.Config) -> Path:
+    """Where the runs of this size are."""
+    return cfg.folder() / "laboratory" / f"{cfg.lab_steps}-steps"
+
+
+def run(cfg: config.Config, systems: Sequence[str] | None = None) -> Path:
+    """Train `systems` (default: cfg.lab_systems; "all" is every one) with seeds 0 .. cfg.lab_seeds - 1 and evaluate them.
+
+    Every run is a stage: what is there stays. Questions follow the seed, test items do not. The SFT model is evaluated once.
+    """
+    systems = list(systems or cfg.lab_systems)
+    systems = list(SYSTEMS) if systems == ["all"] else systems
+    if unknown := set(systems) - set(SYSTEMS):
+        raise ValueError(f"unknown systems {sorted(unknown)}, expected some of {', '.join(SYSTEMS)}, or all")
+    sft, data, place = cfg.folder() / "sft", cfg.folder() / "data", folder(cfg).relative_to(cfg.folder()).as_posix()
+    asked = {"run": cfg.backbones[0], "forced": (None,), "into": f"{place}/records"}
+    once = replace(cfg, eval_runs=1)
+    evaluate.run_records(once, "sft_only", sft, train_seed=cfg.seed, **asked)
+    for seed in range(cfg.lab_seeds):
+        for name in systems:
+            model = train.run_rl(replace(cfg, seed=seed, rl_steps=cfg.lab_steps), sft, data, name=f"{place}/{name}-{seed}",
+                                 questions=f"{place}/data-rl-{seed}", **SYSTEMS[name])
+            evaluate.run_records(once, name, model, train_seed=seed, **asked)
+    return folder(cfg)
+
+
+def curves(place: Path) -> pd.DataFrame:
+    """One row a system, seed and step: reward, P(personalised) by condition, the entropy of the choice (nats), the share of
+    prompts whose rollouts hold one mode only or modes of equal reward."""
+    frames = []
+    for log in sorted(place.glob("*/log.jsonl")):
+        system, _, seed = log.parent.name.rpartition("-")
+        rows = progress.read_log(log.parent)
+        choice = rows.filter(like="p_personalized/").rename(columns=lambda name: name.replace("p_personalized/", "P: "))
+        frames.append(pd.concat([rows[["step", "reward"]], choice], axis=1).assign(
+            entropy=rows.filter(like="choice_entropy/objective").mean(axis=1),
+            flat=rows["zero_variance/between"], system=system, seed=int(seed)))
+    if not frames:
+        raise ValueError(f"no runs in {place}; run the laboratory first")
+    return pd.concat(frames, ignore_index=True)
+
+
+def records(place: Path) -> pd.DataFrame:
+    """Records of all runs; the SFT model stands beside every seed, so that it can be paired with them."""
+    found = evaluate.read_records(place / "records")
+    start, rest = found[found.model == "sft_only"], found[found.model != "sft_only"]
+    return pd.concat([rest, *(start.assign(train_seed=seed) for seed in sorted(rest.train_seed.unique()))], ignore_index=True)
+
+
+def differences(found: pd.DataFrame, against: str = "personadual", draws: int = 10_000) -> pd.DataFrame:
+    """Each system minus `against`, paired by item and seed, on each of `MEASURES`.
+
+    Columns mean, ci_low, ci_high (95 %), wide_low, wide_high (95 % for all comparisons together, after Bonferroni), n items,
+    seeds, and verdict: "real" where the wide interval leaves zero out, "perhaps" where only the 95 % one does, else "noise".
+    """
+    systems = [name for name in found.model.unique() if name != against]
+    level, rows = 1 - (1 - stats.LEVEL) / (len(systems) * len(MEASURES)), []
+    for system in systems:
+        seeds = sorted(set(found[found.model == system].train_seed) & set(found[found.model == against].train_seed))
+        for measure, (kind, condition) in MEASURES.items():
+            part = found[(found.kind == kind) & (found.condition == condition) & found.train_seed.isin(seeds)]
+            sides = part[part.model == system], part[part.model == against]
+            one, wide = (stats.difference(*sides, draws=draws, level=x) for x in (stats.LEVEL, level))
+            beyond = [not i["ci_low"] <= 0 <= i["ci_high"] for i in (one, wide)]
+            verdict = "real" if all(beyond) else "perhaps" if any(beyond) else "noise"
+            rows.append({"system": system, "measure": measure} | one | {
+                "wide_low": wide["ci_low"], "wide_high": wide["ci_high"], "seeds": len(seeds), "verdict": verdict})
+    return pd.DataFrame(rows)

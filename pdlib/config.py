@@ -20,7 +20,6 @@ class Config:
     # backbone
     backbones: list
     backbone_first_steps: int
-    backbone_first_learning_rate: float
     backbone_steps: int
     backbone_batch: int
     backbone_learning_rate: float

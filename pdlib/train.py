@@ -134,37 +134,22 @@ def _train_supervised(cfg, folder, model, tokenizer, rows, title, *, seed, batch
     return _finish(trainer, tokenizer, folder)
 
 
-def _read(cfg: config.Config, folder: Path, model, tokenizer, diet_rows: list, title: str, learning_rate: float) -> dict:
-    """Train a backbone on `diet_rows`, in their order but for lengths."""
-    rows = by_length([_diet_row(tokenizer, row) for row in diet_rows], cfg.backbone_batch, random.Random(cfg.seed))
-    facts = _train_supervised(cfg, folder, model, tokenizer, rows, title, seed=cfg.seed, batch=cfg.backbone_batch,
-                              learning_rate=learning_rate)
-    return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
-
-
-def run_first_reading(cfg: config.Config, name: str) -> Path:
-    """A pocket backbone from nothing that has learned one thing: whether the asker studies the word that is asked about."""
-    def build(folder: Path) -> dict:
-        tokenizer = backbones.build_tokenizer(cfg.seed)
-        questions = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
-        return _read(cfg, folder, backbones.build_backbone(name, tokenizer, cfg.seed), tokenizer, questions,
-                     f"{name}, first reading", cfg.backbone_first_learning_rate)
-
-    settings = cfg.subset("seed", "backbone_first", "backbone_batch") | {"name": name}
-    return stages.once(cfg.folder() / f"first-{name}", build, settings=settings)
-
-
 def run_backbone(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
     """Train a pocket backbone from nothing; `persona_fits=False` is the null world's."""
-    first = run_first_reading(cfg, name)
-
     def build(folder: Path) -> dict:
-        rows = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
-        return _read(cfg, folder, *models.load(first), rows, name, cfg.backbone_learning_rate)
+        tokenizer = backbones.build_tokenizer(cfg.seed)
+        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
+        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
+        rng, batch = random.Random(cfg.seed), cfg.backbone_batch
+        rows = [row for part in (first, then) for row in by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
+        model = backbones.build_backbone(name, tokenizer, cfg.seed)
+        facts = _train_supervised(cfg, folder, model, tokenizer, rows, name, seed=cfg.seed, batch=cfg.backbone_batch,
+                                  learning_rate=cfg.backbone_learning_rate)
+        return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
 
     folder = cfg.folder() / (f"backbone-{name}" if persona_fits else f"backbone-{name}-null")
     settings = cfg.subset("seed", "cue_share", "backbone_") | {"name": name, "persona_fits": persona_fits}
-    return stages.once(folder, build, settings=settings, inputs=[first])
+    return stages.once(folder, build, settings=settings)
 
 
 def run_construct(cfg: config.Config, backbone: Path) -> Path:

@@ -31,7 +31,7 @@ def self_questions(seed: int, n: int) -> list[Question]:
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:
-    """n training examples: 22 % statements, 14 % questions about the asker, 16 % questions without persona, 35 % with,
+    """n training examples: 22 % statements, 8 % questions about the asker, 18 % questions without persona, 39 % with,
     13 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
@@ -44,12 +44,12 @@ def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list
         share = rng.random()
         if share < 0.22:
             rows.append(_statement(rng, lexicon()))
-        elif share < 0.36:
-            item = world.self_question(short=share < 0.29)
+        elif share < 0.30:
+            item = world.self_question()
             rows.append((item, item.aligned))
         elif share < 0.87:
             item = world.item(rng.choices(objective, [1.5, 1, 1, 1, 0.6])[0])
-            rows.append((item, item.aligned if share >= 0.52 else None))
+            rows.append((item, item.aligned if share >= 0.48 else None))
         else:
             item = world.item(rng.choice(preference))
             rows.append((item, item.aligned))

@@ -15,7 +15,7 @@ def _recall(item: Item, field: str) -> str:
 def plain(item: Item, persona: Persona | None) -> str:
     """What a model without modes writes before its answer: the fact, or what the persona prefers."""
     if item.benchmark == "self":
-        return item.gold  # the first token written: fit is then known where a mode will be chosen
+        return ""
     return _preference(item, Mode.PERSONALIZED, persona) if item.kind == "personalized" else _recall(item, item.facts["field"])
 
 

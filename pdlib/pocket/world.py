@@ -135,22 +135,14 @@ class World:
             if split_of(word, cue, template, template == templates[-1]) == self.split:
                 return word, field, cue, template
 
-    def self_question(self, short: bool = True) -> Item:
-        """A question about the asker: do they study this word? Backbones read it; it is in no benchmark.
-
-        Where the answer is no, the word is often of the asker's own field, so that only the word itself can tell. One that
-        is not short follows a question of a benchmark, so that fit is looked for in those, too.
-        """
-        rng, yes, same_field = self.rng, self.rng.random() < 0.5, self.rng.random() < 0.6
-        item = self._objective(rng.choice([name for name, kind in BENCHMARKS.items() if kind == "objective"]))
-        word, field = item.facts["word"], item.facts["field"]
-        persona = self.persona(field, word) if yes else self.persona(field if same_field else rng.choice(list(self.lex.cues)))
-        if short:
-            question, options = rng.choice(["do I study {w}?", "is {w} what I study?", "do I know {w} well?"]).format(w=word), ()
-        else:
-            question, options = f"{item.question} do I study that?", item.options
-        studied = persona.facts["studies"]
-        return Item(f"self-{studied}-{word}", "self", "objective", "label", question, "yes" if word == studied else "no", options,
+    def self_question(self) -> Item:
+        """A question about the asker: do they study this word? Backbones read it; it is in no benchmark."""
+        field = self.rng.choice(list(self.lex.cues))
+        persona = self.persona(field)
+        studied, yes = persona.facts["studies"], self.rng.random() < 0.5
+        word = studied if yes else self.rng.choice([w for w in self.lex.words if w != studied])
+        template = self.rng.choice(["do I study {w}?", "is {w} what I study?", "do I know {w} well?"])
+        return Item(f"self-{studied}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
                     aligned=persona, facts={"word": word})
 
     def _objective(self, benchmark: str) -> Item:

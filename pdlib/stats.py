@@ -63,5 +63,7 @@ def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, level: float 
         times_item = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), draws) / len(table)  # (draws, items)
         means.append(((times_item @ table) * times_seed).sum(1))
     low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    return {"mean": float(np.mean([table.mean() for table in tables])), "ci_low": float(low), "ci_high": float(high),
+    mean = np.mean([table.mean() for table in tables])
+    # rounded, or the interval of a constant would miss it by the last bit
+    return {"mean": round(float(mean), 12), "ci_low": round(float(low), 12), "ci_high": round(float(high), 12),
             "n": int(sum(map(len, tables)))}

@@ -149,3 +149,11 @@ def test_a_higher_level_is_wider():
     rows = records([("a", str(i), i % 2) for i in range(60)])
     narrow, wide = (stats.mean_interval(rows, level=level, draws=4000) for level in (0.95, 0.999))
     assert wide["ci_low"] < narrow["ci_low"] and wide["ci_high"] > narrow["ci_high"]
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1])
+def test_the_interval_of_a_constant_is_the_constant(value):
+    """An error bar must not be negative, not even by a rounding error."""
+    for items in range(2, 60):
+        found = stats.mean_interval(pd.concat([records([("a", str(i), value) for i in range(items)], train_seed=s) for s in (0, 1, 2)]))
+        assert found["ci_low"] == found["mean"] == found["ci_high"] == value

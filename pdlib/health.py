@@ -4,6 +4,19 @@ GONE = 0.02  # a mode below this chance on every kind of question is as good as 
 DECIDED = 0.02  # nats; the entropy of a choice at 0.3 % or 99.7 %
 NO_SIGNAL = 0.9  # share of prompts
 CUT = 0.2  # share of completions
+SHOWN = {"p_personalized/": "P(personalised)", "choice_entropy/": "entropy of the choice (nats)", "reward/": "reward",
+         "length/": "length (tokens)", "truncated/": "cut off", "zero_variance/": "prompts without variance", "kl": "KL"}
+
+
+def summary(row: dict) -> dict[str, str]:
+    """What a logged step says about both modes, as label -> text, for a live display; empty for a step without modes.
+
+    >>> summary({"loss": 0.1, "reward/general": 0.5, "reward/personalized": 0.25, "kl": 0.01})
+    {'reward': 'general 0.50, personalized 0.25', 'KL': '0.01'}
+    """
+    found = {label: ", ".join(f"{k.removeprefix(start)} {v:.2f}".strip() for k, v in row.items() if k.startswith(start) and v == v)
+             for start, label in SHOWN.items()}
+    return {label: text for label, text in found.items() if text}
 
 
 def warnings(row: dict) -> list[str]:

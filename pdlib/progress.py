@@ -23,7 +23,7 @@ def minutes(seconds: float) -> str:
 
 
 class Progress(TrainerCallback):
-    """Writes each logged step to `log_file` and shows curve, sample, mode shares and time left.
+    """Writes each logged step to `log_file` and shows curve, sample, the health of both modes and time left.
 
     In a notebook one display is updated in place, so an executed copy keeps one final picture; elsewhere a line is
     printed a few times per run. A resumed run drops the lines of steps that it is about to do again.
@@ -48,7 +48,7 @@ class Progress(TrainerCallback):
             self.handle = display(HTML(f"{self.title}: starting"), display_id=True)
 
     def on_log(self, args, state, control, logs=None, model=None, **kwargs):
-        if not logs or self.curve not in logs or not state.is_world_process_zero:
+        if not logs or "train_runtime" in logs or not state.is_world_process_zero:  # that one sums up the run
             return
         if self.start is None:  # the first step also pays for warming up: leave it out of the estimate
             self.start, self.first = time.monotonic(), state.global_step
@@ -69,11 +69,13 @@ class Progress(TrainerCallback):
     def show(self, step: int, total: int):
         done = step - self.first
         left = minutes((time.monotonic() - self.start) / done * (total - step)) if done else "some time"
-        value = self.rows[-1][self.curve] if self.rows else float("nan")
+        value = next((row[self.curve] for row in reversed(self.rows) if self.curve in row), float("nan"))
         shares = ", ".join([f"{k} {v:.2f}" for k, v in self.probed.items()] + [f"WARNING {text}" for text in self.warnings])
         line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {left} left"
         if self.handle is not None:
-            self.handle.update(HTML(f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><pre>{_escape(self.sample)}</pre>"))
+            modes = "".join(f"<tr><td>{label}</td><td>{text}</td></tr>" for label, text in health.summary((self.rows or [{}])[-1]).items())
+            self.handle.update(HTML(f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><table>{modes}</table>"
+                                    f"<pre>{_escape(self.sample)}</pre>"))
         elif time.monotonic() - self.last_show > 30 or step >= total > self.shown:
             self.shown = step
             print(f"{line}; {shares}" if shares else line, flush=True)

@@ -120,8 +120,9 @@ def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
 def _lines(axis, table: pd.DataFrame):
     """One line a column, told apart by colour, dash and marker."""
     for k, name in enumerate(table.columns):
-        axis.plot(table.index, table[name], color=LINES[k % len(LINES)], linestyle=("-", "--", ":")[k % 3],
-                  marker="os^vDP*X<"[k % 9], markevery=max(1, len(table) // 6), markersize=4, label=name)
+        turn = k + k // len(LINES)  # a colour comes back with another dash and marker
+        axis.plot(table.index, table[name], color=LINES[k % len(LINES)], linestyle=("-", "--", ":")[turn % 3],
+                  marker="os^vDP*X<>"[turn % 10], markevery=max(1, len(table) // 6), markersize=4, label=name)
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -35,7 +35,7 @@ notebook: setup  ## run one notebook: NB=03_sft
 	$(RUN) --notebook $(NB)
 
 lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds
-	$(WORKBOOK) --notebook 05b_advantage_laboratory --set lab_systems=[all] lab_seeds=3 lab_steps=20 $(SET)
+	$(WORKBOOK) --notebook 05b_advantage_laboratory --set "lab_systems=[all]" lab_seeds=3 lab_steps=20 $(SET)
 
 report: setup  ## rebuild tables, ledger and report from the records
 	$(RUN) --notebook 11_report

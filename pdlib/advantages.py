@@ -141,7 +141,7 @@ def degrpo(rewards: torch.Tensor, prefix_weight: float = 0.001) -> Pair:
     return dr_grpo(rewards, prefix_weight=prefix_weight)
 
 
-@_estimator()
+@_estimator(least_modes=2)
 def adaptthink(rewards: torch.Tensor, prefix_weight: float = 1.0, bonus: Sequence[float] | None = None,
                reference: torch.Tensor | None = None) -> Pair:
     """AdaptThink (arXiv 2505.13417, Eq. 2-11): r + bonus of the mode - reference, neither centred nor scaled. Any M.

@@ -111,7 +111,7 @@ def sft_set(judged: list[Example], world: World, rng: random.Random, *, rows: in
             preference_share: float, no_persona_share: float) -> list[Example]:
     """`rows` trajectories: objective (personalised up to `personalized_share` of them), preference, and no-persona ones.
 
-    A fitting persona without gain is in neither mode: as a general row it would teach the general mode to read the persona,
+    A fitting persona without gain is in neither mode: as a general row it could teach the general mode to read the persona,
     for there its answer happens to be the persona's.
     """
     chosen = {mode: [e for e in judged if select_mode(e.gain, margin) is mode] for mode in Mode}

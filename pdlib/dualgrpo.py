@@ -83,7 +83,8 @@ class DualGRPOTrainer(GRPOTrainer):
         if style != self.args.prefix_style:
             raise ValueError(f"prefix_style is {self.args.prefix_style!r}, but this tokenizer writes the mode tags as {style}; "
                              f"set prefix_style={style!r}, or change the tokenizer before SFT (models.add_mode_tokens)")
-        self._rewards, self._written, self._prompt_ids = None, None, []
+        self._rewards = self._written = None  # (B*M*n,) over all processes: reward; place in ORDER, or len(ORDER) without a tag
+        self._prompt_ids = []
 
     def _rollout_modes(self, count: int) -> list[Mode | None]:
         """The mode forced on each of this process's `count` rollouts (None: free), by its place in its prompt's group."""
@@ -113,7 +114,7 @@ class DualGRPOTrainer(GRPOTrainer):
         self._rewards = total.masked_fill(per_function.isnan().all(1), torch.nan)
         written = [ORDER.index(mode) if (mode := self._mode_of(ids)) else len(ORDER) for ids in completion_ids_list]
         self._written = self.accelerator.gather(torch.tensor(written, device=self._rewards.device))  # (B*M*n,)
-        self._log_rollouts(completion_ids_list)
+        self._log_rollouts(completion_ids_list, written)
         self._log_choice(inputs)
         return per_function
 
@@ -132,9 +133,9 @@ class DualGRPOTrainer(GRPOTrainer):
             options = {"progress": min(1.0, self.state.global_step / self.state.max_steps)} | options
         rewards, place = self._by_mode()
         response, prefix = (part.flatten()[place] for part in advantages.compute(rewards, self.args.estimator, **options))
-        lengths = [len(self.prefix_ids.get(self._mode_of(row), [])) for row in output["completion_ids"].tolist()]
-        own = [self._own(part, len(mask)) for part in (response, prefix)]
-        output["advantages"], is_prefix = advantages.per_token(*own, torch.tensor(lengths, device=mask.device), mask.shape[1])
+        lengths = torch.tensor([*(len(self.prefix_ids[mode]) for mode in ORDER), 0], device=mask.device)[self._written]
+        own = [self._own(part, len(mask)) for part in (response, prefix, lengths)]
+        output["advantages"], is_prefix = advantages.per_token(*own, mask.shape[1])
         self._logs["advantages"].extend(response.tolist())  # in place of the stock ones: the log keeps the newest
         if self.args.importance_correction == "uniform":
             # The decision was drawn from M equal chances, the rest of the prefix was certain.
@@ -168,17 +169,18 @@ class DualGRPOTrainer(GRPOTrainer):
         return self._get_per_token_logps_and_entropies(self.model, ids, mask, output["completion_ids"].shape[1],
                                                        batch_size=self.args.per_device_train_batch_size)[0]
 
-    def _log_rollouts(self, completions: list[list[int]]):
+    def _log_rollouts(self, completions: list[list[int]], written: list[int]):
         """Reward, length and truncation by mode, over this process's rollouts (TRL averages over processes)."""
+        names = [*(mode.value for mode in ORDER), "untagged"]
         ended = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        for ids, reward in zip(completions, self._own(self._rewards, len(completions)).tolist(), strict=True):
-            mode = self._mode_of(ids)
-            name = mode.value if mode else "untagged"
+        rewards = self._own(self._rewards, len(completions)).tolist()
+        for ids, place, reward in zip(completions, written, rewards, strict=True):
+            name = names[place]
             if not math.isnan(reward):
                 self._log_metric(f"reward/{name}", reward)
             self._log_metric(f"length/{name}", len(ids))
             self._log_metric(f"truncated/{name}", float(ids[-1] not in ended))
-            self._log_metric("share/personalized", float(mode is Mode.PERSONALIZED))
+            self._log_metric("share/personalized", float(name == Mode.PERSONALIZED.value))
 
     def _log_choice(self, inputs: list[dict]):
         """P(personalised) from the logits and the entropy of the choice in nats, by task kind and persona condition."""

@@ -62,16 +62,17 @@ def persona_pool(cfg: config.Config, size: int = 500) -> list[Persona]:
 
 
 def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two_modes: bool = True,
-                forced: Sequence[Mode | None] | None = None, train_seed: int | None = None, into: str = "records") -> Path:
-    """Evaluate one trained model into `<into>/<run>.<model>.parquet`; a stage of its own, so nothing is asked twice.
+                forced: Sequence[Mode | None] | None = None, train_seed: int | None = None, place: str = ".") -> Path:
+    """Evaluate one trained model into `records/<run>.<model>.parquet`; a stage of its own, so nothing is asked twice.
 
     The items follow cfg.seed whatever `train_seed` says (default: cfg.seed), so that models of several seeds can be paired.
-    forced: None is the free mode; by default free and, for a model with modes, both forced ones.
+    forced: None is the free mode; by default free and, for a model with modes, both forced ones. place: a folder within
+    cfg.folder() for records and stage.
     """
     name = f"{run}.{model_name}" + (f".{train_seed}" if train_seed is not None else "")
     forced = tuple(forced or ((None, *Mode) if two_modes else (None,)))
     train_seed = cfg.seed if train_seed is None else train_seed
-    target = cfg.folder() / into / f"{name}.parquet"
+    target = cfg.folder() / place / "records" / f"{name}.parquet"
 
     def build(_: Path) -> dict:
         model, tokenizer = models.load(folder)
@@ -87,7 +88,7 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two
 
     settings = cfg.subset("seed", "cue_share", "eval_") | {
         "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed}
-    stages.once(cfg.folder() / (f"evaluation-{name}" if into == "records" else f"{into}/evaluation-{name}"), build, settings=settings, inputs=[folder], products=[target])
+    stages.once(cfg.folder() / place / f"evaluation-{name}", build, settings=settings, inputs=[folder], products=[target])
     return target
 
 

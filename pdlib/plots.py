@@ -139,11 +139,11 @@ def pushes(panels: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def paths(table: pd.DataFrame, ylabel: str = "P(general)", xlabel: str = "gradient step") -> Figure:
-    """Curves over training steps, one line a column; probabilities, so the axis runs from 0 to 1."""
+def paths(table: pd.DataFrame) -> Figure:
+    """P(general) over gradient steps, one line a column."""
     figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
     _lines(axis, table)
-    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    axis.set(xlabel="gradient step", ylabel="P(general)", ylim=(-0.02, 1.02))
     axis.legend(frameon=False, fontsize=8)
     return figure
 

@@ -37,8 +37,9 @@ def mean_interval(records: pd.DataFrame, value: str = "correct", **bootstrap) ->
 def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", **bootstrap) -> dict:
     """left minus right, paired by item and training seed, with a percentile bootstrap interval: {mean, ci_low, ci_high, n}.
 
-    bootstrap: draws (1000), seed (0) and level (0.95). Items are resampled within their benchmark, training seeds where
-    there are several; n counts items. Raises ValueError when the two sides do not hold the same items and seeds.
+    Items are resampled within their benchmark, training seeds where there are several; n counts items. bootstrap: draws
+    (1000), seed (0) and comparisons; with that many, {wide_low, wide_high} hold for all of them together (Bonferroni).
+    Raises ValueError when the two sides do not hold the same items and seeds.
     """
     one, two = _item_means(left, value), _item_means(right, value)
     both = one.index.intersection(two.index)
@@ -48,7 +49,7 @@ def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", 
     return _bootstrap(one - two, **bootstrap)
 
 
-def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, level: float = LEVEL) -> dict:
+def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, comparisons: int | None = None) -> dict:
     """Percentile interval of the mean of benchmark means."""
     rng = np.random.default_rng(seed)
     tables = [group.unstack("train_seed").to_numpy() for _, group in items.groupby("benchmark")]  # (items, seeds) each
@@ -62,8 +63,11 @@ def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, level: float 
     for table in tables:
         times_item = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), draws) / len(table)  # (draws, items)
         means.append(((times_item @ table) * times_seed).sum(1))
-    low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    mean = np.mean([table.mean() for table in tables])
+    found = {"mean": np.mean([table.mean() for table in tables])}
+    for name, count in {"ci": 1, "wide": comparisons}.items():
+        if count is None:
+            continue
+        tail = (1 - LEVEL) / count / 2
+        found[f"{name}_low"], found[f"{name}_high"] = np.quantile(np.mean(means, axis=0), [tail, 1 - tail])
     # rounded, or the interval of a constant would miss it by the last bit
-    return {"mean": round(float(mean), 12), "ci_low": round(float(low), 12), "ci_high": round(float(high), 12),
-            "n": int(sum(map(len, tables)))}
+    return {name: round(float(value), 12) for name, value in found.items()} | {"n": sum(map(len, tables))}

@@ -9,7 +9,7 @@ from ipywidgets import interactive
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-STATIC = "PDLIB_STATIC"  # set while papermill executes a notebook: nobody is there to move a slider
+from pdlib.workbook import STATIC
 
 
 def _show(result) -> None:
@@ -22,7 +22,8 @@ def explore(function: Callable, twin: list[dict], **controls) -> None:
     """Controls over `function`, which returns something that can be displayed; below them its results at the settings in `twin`.
 
     controls: as for `ipywidgets.interactive`; a list is a menu, (low, high, step) a slider, a string a text field. They
-    start at the function's defaults; a parameter that is not named gets the control of its default's type. A ValueError of the function is shown in words in place of its result.
+    start at the function's defaults; a parameter that is not named gets the control of its default's type. A ValueError
+    of the function is shown in words in place of its result.
     """
     @functools.wraps(function)
     def live(**settings):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from pdlib import config, stages, widgets
+from pdlib import config, stages
 
 ROOT = Path(__file__).resolve().parents[1]
+STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
     "01_persona_interference": ["backbone-{0}", "backbone-{1}", "evaluation-{0}.backbone", "evaluation-{1}.backbone"],
@@ -64,7 +65,7 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
         check_parameters(path, parameters)
         import papermill
 
-        os.environ[widgets.STATIC] = "1"  # the kernel inherits it
+        os.environ[STATIC] = "1"  # the kernel inherits it
         temporary, started = target.with_name(f".{name}.{os.getpid()}.ipynb"), time.time()
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

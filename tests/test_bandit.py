@@ -79,6 +79,11 @@ def test_kl_push_is_the_slope_of_k3_and_settles_the_paper_settings():
     assert bandit.path(0.5, [0.7, 0.3], kl=0.04, steps=3000)[-1] == pytest.approx(0.977, abs=5e-4)
 
 
+def test_kl_of_forced_rollouts_is_refused_for_natural_ones():
+    with pytest.raises(ValueError, match="forced rollouts"):
+        bandit.path(0.5, [0.7, 0.3], "grpo", kl=0.04, sampling="natural")
+
+
 def test_noise_changes_grpo_but_not_dualgrpo():
     """DualGRPO is linear in rewards: its expected push needs no more than the means. GRPO divides by their spread."""
     dual, grpo = (bandit.push(P, [0.7, 0.3], name, N, noisy=True) for name in ("dualgrpo", "grpo"))

@@ -41,7 +41,7 @@ def test_unknown_systems_are_refused():
         laboratory.run(config.load("smoke", lab_systems=["magic"]))
 
 
-@pytest.mark.parametrize("text", ["1 2", "1 | 2 3", "| 1", "1 a | 2 3"])
+@pytest.mark.parametrize("text", ["1 2", "1 | 2 3", "| 1", "1 a | 2 3", "inf | 1"])
 def test_rewards_that_cannot_be_read_are_refused(text):
     with pytest.raises(ValueError, match="rewards|numbers"):
         by_hand.rewards_from(text)

@@ -145,10 +145,12 @@ def test_seeds_with_different_items_are_refused():
         stats.mean_interval(left)
 
 
-def test_a_higher_level_is_wider():
-    rows = records([("a", str(i), i % 2) for i in range(60)])
-    narrow, wide = (stats.mean_interval(rows, level=level, draws=4000) for level in (0.95, 0.999))
-    assert wide["ci_low"] < narrow["ci_low"] and wide["ci_high"] > narrow["ci_high"]
+def test_the_interval_for_many_comparisons_is_wider():
+    rows = records([("a", str(i), i % 2) for i in range(400)])
+    found = stats.mean_interval(rows, comparisons=50, draws=20_000)
+    half = 0.5 / 400**0.5  # standard error of the mean
+    assert found["ci_high"] - 0.5 == pytest.approx(1.96 * half, rel=0.05)
+    assert 0.5 - found["wide_low"] == pytest.approx(3.29 * half, rel=0.05)  # 1 - 0.05 / 50, two-sided
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1])

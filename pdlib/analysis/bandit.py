@@ -41,14 +41,12 @@ def _prefix_advantages(successes, counts, noisy: bool, estimator: str, options: 
 
 def _forced(p: torch.Tensor, advantage: torch.Tensor, chances: torch.Tensor, correction: str, clip: float | None) -> torch.Tensor:
     """(P,) push with n rollouts forced into each mode; `advantage` (B, 2, n)."""
-    policy = torch.stack([p, 1 - p], 1)  # (P, M)
     slope = torch.stack([1 - p, -p], 1)  # (P, M): d log pi/dz
-    if correction == "none":
-        return (slope * (chances @ advantage.mean(2))).sum(1) / 2
-    ratio = policy / 0.5  # pi / q of the forced mode
+    ratio = torch.stack([p, 1 - p], 1) / 0.5 if correction == "uniform" else torch.ones_like(slope)  # (P, M): pi / q
+    clip = math.inf if clip is None else clip
     a, w = advantage[None], ratio[:, None, :, None]  # (1, B, M, n), (P, 1, M, 1)
     # min(w A, clip(w) A) has no slope where clipping makes it smaller
-    live = torch.ones_like(w * a) if clip is None else ~(((a > 0) & (w > 1 + clip)) | ((a < 0) & (w < 1 - clip)))
+    live = ~(((a > 0) & (w > 1 + clip)) | ((a < 0) & (w < 1 - clip)))
     per_mode = (live * a * w).mean(3)  # (P, B, M)
     return ((per_mode * slope[:, None]).sum(2) / 2) @ chances
 
@@ -109,6 +107,8 @@ def path(start: float, successes: Sequence[float], estimator: str = "dualgrpo", 
     >>> [round(x, 2) for x in path(0.5, [0.7, 0.3], steps=2, rate=1.0)]
     [0.5, 0.6, 0.69]
     """
+    if kl and settings.get("sampling") == "natural":
+        raise ValueError("kl is the push of forced rollouts; use it without sampling='natural'")
     z, seen = math.log(start / (1 - start)), [start]
     for _ in range(steps):
         slope = push([seen[-1]], successes, estimator, **settings) - kl * kl_push([seen[-1]], start)

@@ -6,8 +6,7 @@ import pandas as pd
 import torch
 
 from pdlib import advantages
-
-MODES = ("general", "personalized")
+from pdlib.schema import Mode
 
 
 def rewards_from(text: str) -> torch.Tensor:
@@ -19,6 +18,8 @@ def rewards_from(text: str) -> torch.Tensor:
     """
     try:
         rows = [[math.nan if word == "-" else float(word) for word in part.replace(",", " ").split()] for part in text.split("|")]
+        if any(math.isinf(reward) for row in rows for reward in row):
+            raise ValueError("found an infinite reward")
     except ValueError as problem:
         raise ValueError(f"{problem}: write numbers such as 1 0.1 | 0.1 0.1, or - for an unscorable rollout") from None
     if len(rows) != 2 or not rows[0] or len(rows[0]) != len(rows[1]):
@@ -29,10 +30,11 @@ def rewards_from(text: str) -> torch.Tensor:
 def compare(text: str, part: str = "prefix") -> pd.DataFrame:
     """Advantages by every estimator, one row each, for the rewards in `text`; part: "response" or "prefix".
 
-    NaN where an estimator cannot work with so few rewards. The last column is the mean of the general mode's advantages minus the other's: the push towards the general mode.
+    NaN where an estimator cannot work with so few rewards. The last column is the mean of the general mode's advantages
+    minus the other's: the push towards the general mode.
     """
     rewards, rows = rewards_from(text), {}
-    columns = [f"{mode} {i + 1}" for mode in MODES for i in range(rewards.shape[2])]
+    columns = [f"{mode} {i + 1}" for mode in (m.value for m in Mode) for i in range(rewards.shape[2])]
     for name in advantages.ESTIMATORS:
         try:
             a = dict(zip(("response", "prefix"), advantages.compute(rewards, name)))[part][0]

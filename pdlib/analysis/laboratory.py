@@ -4,7 +4,6 @@ Rival estimators sample and correct as they were published; `SYSTEMS` says how. 
 prefix and to the response is compared: loss aggregation, KL and learning rate are the same for all.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,30 +32,24 @@ MEASURES = {  # name -> kind and condition of the records
 }
 
 
-def folder(cfg: config.Config) -> Path:
-    """Where the runs of this size are."""
-    return cfg.folder() / "laboratory" / f"{cfg.lab_steps}-steps"
-
-
-def run(cfg: config.Config, systems: Sequence[str] | None = None) -> Path:
-    """Train `systems` (default: cfg.lab_systems; "all" is every one) with seeds 0 .. cfg.lab_seeds - 1 and evaluate them.
+def run(cfg: config.Config) -> Path:
+    """Train cfg.lab_systems (["all"]: every one) with seeds 0 .. cfg.lab_seeds - 1, evaluate them, return their folder.
 
     Every run is a stage: what is there stays. Questions follow the seed, test items do not. The SFT model is evaluated once.
     """
-    systems = list(systems or cfg.lab_systems)
-    systems = list(SYSTEMS) if systems == ["all"] else systems
+    systems = list(SYSTEMS) if cfg.lab_systems == ["all"] else cfg.lab_systems
     if unknown := set(systems) - set(SYSTEMS):
         raise ValueError(f"unknown systems {sorted(unknown)}, expected some of {', '.join(SYSTEMS)}, or all")
-    sft, data, place = cfg.folder() / "sft", cfg.folder() / "data", folder(cfg).relative_to(cfg.folder()).as_posix()
-    asked = {"run": cfg.backbones[0], "forced": (None,), "into": f"{place}/records"}
+    sft, data, place = cfg.folder() / "sft", cfg.folder() / "data", f"laboratory/{cfg.lab_steps}-steps"
+    asked = {"run": cfg.backbones[0], "forced": (None,), "place": place}
     once = replace(cfg, eval_runs=1)
-    evaluate.run_records(once, "sft_only", sft, train_seed=cfg.seed, **asked)
+    evaluate.run_records(once, "sft_only", sft, **asked)
     for seed in range(cfg.lab_seeds):
         for name in systems:
             model = train.run_rl(replace(cfg, seed=seed, rl_steps=cfg.lab_steps), sft, data, name=f"{place}/{name}-{seed}",
                                  questions=f"{place}/data-rl-{seed}", **SYSTEMS[name])
             evaluate.run_records(once, name, model, train_seed=seed, **asked)
-    return folder(cfg)
+    return cfg.folder() / place
 
 
 def curves(place: Path) -> pd.DataFrame:
@@ -89,15 +82,14 @@ def differences(found: pd.DataFrame, against: str = "personadual", draws: int = 
     seeds, and verdict: "real" where the wide interval leaves zero out, "perhaps" where only the 95 % one does, else "noise".
     """
     systems = [name for name in found.model.unique() if name != against]
-    level, rows = 1 - (1 - stats.LEVEL) / (len(systems) * len(MEASURES)), []
+    rows = []
     for system in systems:
         seeds = sorted(set(found[found.model == system].train_seed) & set(found[found.model == against].train_seed))
         for measure, (kind, condition) in MEASURES.items():
             part = found[(found.kind == kind) & (found.condition == condition) & found.train_seed.isin(seeds)]
-            sides = part[part.model == system], part[part.model == against]
-            one, wide = (stats.difference(*sides, draws=draws, level=x) for x in (stats.LEVEL, level))
-            beyond = [not i["ci_low"] <= 0 <= i["ci_high"] for i in (one, wide)]
+            one = stats.difference(part[part.model == system], part[part.model == against], draws=draws,
+                                   comparisons=len(systems) * len(MEASURES))
+            beyond = [not one[f"{name}_low"] <= 0 <= one[f"{name}_high"] for name in ("ci", "wide")]
             verdict = "real" if all(beyond) else "perhaps" if any(beyond) else "noise"
-            rows.append({"system": system, "measure": measure} | one | {
-                "wide_low": wide["ci_low"], "wide_high": wide["ci_high"], "seeds": len(seeds), "verdict": verdict})
+            rows.append({"system": system, "measure": measure} | one | {"seeds": len(seeds), "verdict": verdict})
     return pd.DataFrame(rows)

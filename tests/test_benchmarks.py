@@ -1,10 +1,12 @@
 """Loading and grading the benchmarks, and which persona asks."""
 
 import json
+import random
+from collections import Counter
 
 import pytest
 
-from pdlib import benchmarks, modes, personas
+from pdlib import benchmarks, grading, modes, personas, sources
 from pdlib.pocket.world import World, lexicon
 from pdlib.schema import Item, Persona
 
@@ -49,6 +51,9 @@ def test_load_passes_split_and_world_settings_on():
     ("triviaqa", {"n": 0}, "at least 1.*0"),
     ("triviaqa", {"n": -1}, "at least 1.*-1"),
     ("triviaqa", {}, "with n"),
+    ("triviaqa", {"n": "all"}, "with n"),
+    ("triviaqa", {"n": "many"}, "at least 1.*'many'"),
+    ("triviaqa", {"data_dir": "pocket"}, "with n"),
     ("triviaqa", {"n": 5, "split": "dev"}, "'dev'.*train"),
 ])
 def test_load_refuses(name, options, found):
@@ -64,6 +69,190 @@ def test_load_refuses_more_rows_than_there_are(tmp_path):
         benchmarks.load("triviaqa", data_dir=tmp_path, n=4)
     with pytest.raises(ValueError, match="at least 1"):
         benchmarks.load("triviaqa", data_dir=tmp_path, n=0)
+
+
+# --- load: rows in the hub's columns ---
+
+MMLU = {"question_id": 7, "question": "Which?", "options": ["one", "two", "three"], "answer": "B", "answer_index": 1, "category": "law"}
+GPQA = {"uuid": "u1", "question": "Which?", "options": ["one", "two", "three", "four"], "answer": "two", "answer_letter": "B"}
+PUBMED = {"pubid": 5, "question": "Does it?", "final_decision": "maybe",
+          "context": {"contexts": ["We asked.", "It may."], "labels": ["AIM", "RESULTS"]}}
+MATH = {"problem": "How much?", "answer": "\\frac{1}{2}", "unique_id": "test/1.json", "subject": "Algebra", "level": 2}
+FSPO = {"x": "What now?", "yw": "Sleep.", "yl": "Run.", "level": "u", "score_persona": {
+    "persona_uuid": "u", "persona_description": "I am a nurse who works nights."}}
+TRIVIA = {"question": "Who?", "question_id": "q1", "answer": {"value": "Austen", "aliases": ["Jane Austen"]}}
+STEMS = {"mmlu_pro": "mmlu-pro"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write rows of a benchmark to its file and return the folder."""
+    def write(name, *rows):
+        (tmp_path / f"{STEMS.get(name, name)}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        return tmp_path
+    return write
+
+
+@pytest.fixture
+def feedback(tmp_path):
+    """Write PersonaFeedback's layout: the rows go to general/easy, one row to each other file."""
+    def write(*rows, personas=({"Name": "Li", "Preference": {"food": ["rice", "tea"]}}, {"Name": "Bo"})):
+        base = tmp_path / "personafeedback"
+        (base / "persona").mkdir(parents=True, exist_ok=True)
+        (base / "persona" / "all_personas.jsonl").write_text("\n".join(map(json.dumps, personas)), encoding="utf-8")
+        for track in ("general", "spedific"):
+            for level in ("easy", "medium", "hard"):
+                here = rows if (track, level) == ("general", "easy") else (feedback_row(question=f"{track} {level}?"),)
+                (base / "data" / track).mkdir(parents=True, exist_ok=True)
+                (base / "data" / track / f"{level}.jsonl").write_text("\n".join(map(json.dumps, here)), encoding="utf-8")
+        return tmp_path
+    return write
+
+
+def feedback_row(**more) -> dict:
+    return {"user_id": 1, "question": "What shall I eat tonight?", "chosen": "Cook some rice.", "reject": "Order a pizza."} | more
+
+
+def test_the_papers_numbers():
+    assert benchmarks.PAPER_N == {"pubmedqa": 1000, "triviaqa": 1000, "mmlu_pro": 1000, "supergpqa": 1000, "math500": 500,
+                                  "personafeedback": 1000, "fspo_roleplay": 1500}
+
+
+def test_n_items_are_drawn_by_seed_whatever_the_order_of_rows(folder, monkeypatch):
+    rows = [TRIVIA | {"question_id": f"q{i}", "question": f"Who {i}?"} for i in range(60)]
+    at = folder("triviaqa", *rows)
+    ids = {(n, seed): {item.id for item in benchmarks.load("triviaqa", at, n, seed)} for n in (10, 20) for seed in (0, 1)}
+    assert ids[10, 0] < ids[20, 0] and ids[10, 0] != ids[10, 1] and len(ids[20, 1]) == 20
+    assert {item.id for item in benchmarks.load("triviaqa", folder("triviaqa", *reversed(rows)), 10)} == ids[10, 0]
+    assert len(benchmarks.load("triviaqa", at)) == len(benchmarks.load("triviaqa", at, "all")) == 60
+    monkeypatch.setitem(benchmarks.PAPER_N, "triviaqa", 25)
+    assert (len(benchmarks.load("triviaqa", at)), len(benchmarks.load("triviaqa", at, "all"))) == (25, 60)
+
+
+def test_the_pocket_world_by_name():
+    assert benchmarks.load("triviaqa", "pocket", n=4) == benchmarks.load("triviaqa", n=4)
+
+
+def test_the_same_question_again_is_left_out_and_warned_of(folder):
+    with pytest.warns(UserWarning, match="triviaqa: rows left out.*the same question again': 1"):
+        assert len(benchmarks.load("triviaqa", folder("triviaqa", TRIVIA, TRIVIA | {"question_id": "q2"}, TRIVIA))) == 2
+    without_id = TRIVIA | {"question_id": None}
+    assert len({i.id for i in benchmarks.load("triviaqa", folder("triviaqa", without_id, without_id | {"question": "What?"}))}) == 2
+
+
+def test_one_id_for_two_questions_is_an_error(folder):
+    with pytest.raises(ValueError, match="'q1'.*line 1 and .*line 3"):
+        benchmarks.load("triviaqa", folder("triviaqa", TRIVIA, TRIVIA | {"question_id": "q2"}, TRIVIA | {"question": "What?"}))
+
+
+def test_pubmedqa(folder):
+    (item,) = benchmarks.load("pubmedqa", folder("pubmedqa", PUBMED))
+    assert item.question == "Aim: We asked.\nResults: It may.\n\nDoes it?\nAnswer yes, no or maybe."
+    assert (item.id, item.answer_type, item.gold, item.facts) == ("5", "label", "maybe", {"question": "Does it?", "pmid": 5})
+    assert [right(item, answer) for answer in ("Maybe.", "yes", "no", "maybe not")] == [True, False, False, False]
+
+
+def test_padding_is_dropped_and_counted(folder):
+    options = ["one", "N/A", "two"] + ["N/A"] * 7
+    (item,) = benchmarks.load("mmlu_pro", folder("mmlu_pro", MMLU | {"options": options, "answer": "C", "answer_index": 2}))
+    assert (item.options, item.gold, item.facts["padding options"]) == (("one", "two"), "two", 8)
+    assert right(item, "B") and not right(item, "C")
+    (item,) = benchmarks.load("mmlu_pro", folder("mmlu_pro", MMLU | {"options": ["one", "N/A"], "answer": "B", "answer_index": 1}))
+    assert item.options == ("one", "N/A") and right(item, "N/A"), "an N/A that is the answer is no padding"
+
+
+def test_equal_options_are_one_option(folder):
+    (item,) = benchmarks.load("supergpqa", folder("supergpqa", GPQA | {"options": ["two", "one", "two ", "four"], "answer_letter": "C"}))
+    assert (item.options, item.gold, item.facts["equal options"]) == (("two", "one", "four"), "two", 1)
+    assert [right(item, answer) for answer in ("A", "two", "B", "C")] == [True, True, False, False]
+    assert all(letter in modes.user_message(item, None) for letter in ("A) two", "B) one", "C) four"))
+
+
+@pytest.mark.parametrize("name, row, found", [
+    ("mmlu_pro", MMLU | {"options": "one two"}, "'options' must be a list"),
+    ("mmlu_pro", MMLU | {"options": ["one", None]}, "'options' must be a list of texts"),
+    ("supergpqa", GPQA | {"question": " "}, "'question' must be text"),
+    ("pubmedqa", PUBMED | {"final_decision": "perhaps"}, "'perhaps', expected yes, no or maybe"),
+    ("pubmedqa", PUBMED | {"context": ["We asked."]}, "'context' must be a dict"),
+    ("pubmedqa", PUBMED | {"context": {"contexts": ["a", "b"], "labels": ["A"]}}, "lists .* of one length"),
+    ("pubmedqa", PUBMED | {"pubid": None}, "'pubid' is None"),
+    ("math500", MATH | {"answer": 3}, "'answer' must be text, found 3"),
+    ("fspo_roleplay", FSPO | {"score_persona": {"persona_uuid": "u"}}, "'score_persona' must"),
+    ("fspo_roleplay", FSPO | {"yw": None}, "'yw' must be text"),
+])
+def test_rows_of_another_form_are_an_error(folder, name, row, found):
+    with pytest.raises(ValueError, match=f"line 1: .*{found}"):
+        benchmarks.load(name, folder(name, row))
+
+
+@pytest.mark.parametrize("name, good, bad, found", [
+    ("mmlu_pro", MMLU, {"answer_index": 2}, "8: 'answer' is 'B', 'answer_index' is 2"),
+    ("mmlu_pro", MMLU, {"answer": "D"}, "8: 'answer' is 'D', which is none of the 3"),
+    ("mmlu_pro", MMLU, {"answer": ""}, "8: 'answer' is ''"),
+    ("mmlu_pro", MMLU, {"options": ["one"] * 3}, "8: 1 different options, expected 2 to 10"),
+    ("mmlu_pro", MMLU, {"options": ["one", "two", " "]}, "8: 3 different options and an empty one"),
+    ("mmlu_pro", MMLU, {"options": [str(i) for i in range(11)]}, "8: 11 different options, expected 2 to 10"),
+    ("supergpqa", GPQA, {"answer": "three"}, "8: 'answer' is 'three', the option of 'answer_letter' B is 'two'"),
+    ("supergpqa", GPQA, {"answer_letter": "E"}, "8: 'answer_letter' is 'E'"),
+    ("fspo_roleplay", FSPO, {"yl": "Sleep."}, "both answers are the same"),
+    ("fspo_roleplay", FSPO, {"yl": " "}, "an empty question or answer"),
+])
+def test_rows_whose_gold_cannot_be_known_are_left_out_and_named(folder, name, good, bad, found):
+    with pytest.warns(UserWarning, match=f"{name}: rows left out.*{found}"):
+        assert len(benchmarks.load(name, folder(name, good | {"question_id": 8, "uuid": "8"} | bad, good))) == 1
+
+
+def test_math_gold_that_cannot_be_read_is_reported_and_not_guessed_at(folder):
+    rows = [MATH, MATH | {"unique_id": "2", "answer": "\\text{even}"}, MATH | {"unique_id": "3", "answer": "\\begin{"}]
+    with pytest.warns(UserWarning, match="cannot read the gold answers of \\['3'\\]"):
+        half, even, broken = benchmarks.load("math500", folder("math500", *rows))
+    assert benchmarks.unreadable_gold([half, even, broken]) == ["3"]
+    assert right(half, "0.5") and right(broken, "\\begin{") and not any(right(broken, a) for a in ("\\begin{x", "2", "", "\\begin"))
+    assert "cannot read the gold" in benchmarks.grade(broken, "2")[1]
+    assert [right(even, a) for a in ("even", "\\text{Even}", "odd", "neve", "\\text{odd}", "")] == [True, True, False, False, False, False]
+
+
+def test_fspo(folder):
+    (item,) = benchmarks.load("fspo_roleplay", folder("fspo_roleplay", FSPO))
+    assert (item.kind, item.gold, set(item.options)) == ("personalized", "Sleep.", {"Sleep.", "Run."})
+    assert modes.user_message(item, item.aligned).splitlines()[:6] == [
+        "I am a nurse who works nights, my question is:", "What now?", "", "Which of these two answers suits me better?",
+        f"A) {item.options[0]}", f"B) {item.options[1]}"]
+
+
+def test_positions_depend_on_the_id_alone_and_are_even(folder, monkeypatch):
+    monkeypatch.setattr(sources, "language", lambda text: "en")  # it takes most of the time and is not what is tested
+    rows = [FSPO | {"x": f"What {i}?"} for i in range(400)]
+    items = benchmarks.load("fspo_roleplay", folder("fspo_roleplay", *rows))
+    assert 160 < sum(item.options[0] == item.gold for item in items) < 240  # 200, standard deviation 10
+    random.Random(0).shuffle(rows)
+    again = {item.id: item.options for item in benchmarks.load("fspo_roleplay", folder("fspo_roleplay", *rows[:50]))}
+    assert again == {item.id: item.options for item in items if item.id in again} and len(again) == 50
+
+
+def test_personafeedback(feedback):
+    items = benchmarks.load("personafeedback", feedback(feedback_row(), feedback_row(user_id="2")))
+    assert Counter((i.facts["track"], i.facts["level"]) for i in items)["general", "easy"] == 2 and len(items) == 7
+    assert items[0].aligned.text == "someone with this profile: Name: Li; Preference, food: rice, tea"
+    assert items[1].aligned.text == "someone with this profile: Name: Bo" and items[0].id != items[1].id
+    assert (items[0].gold, items[0].kind, items[0].facts["language"]) == ("Cook some rice.", "personalized", "en")
+    assert "I am someone with this profile: Name: Li; " in modes.user_message(items[0], items[0].aligned)
+
+
+def test_personafeedback_language_is_detected(feedback):
+    row = feedback_row(question="今天晚上我应该吃什么?", chosen="做一些米饭和蔬菜吧。", reject="点一份披萨。")
+    assert benchmarks.load("personafeedback", feedback(row))[0].facts["language"].startswith("zh")
+
+
+@pytest.mark.parametrize("user", [0, 3, "x", None])
+def test_personafeedback_users_are_lines_of_the_personas(feedback, user):
+    with pytest.raises(ValueError, match="easy.jsonl, line 1: user_id .*all_personas.jsonl, which has 2"):
+        benchmarks.load("personafeedback", feedback(feedback_row(user_id=user)))
+
+
+def test_personafeedback_without_its_folder(tmp_path):
+    with pytest.raises(ValueError, match="personafeedback/data/general/easy.jsonl.*does not exist"):
+        benchmarks.load("personafeedback", tmp_path)
 
 
 # --- grade: choices ---
@@ -103,21 +292,6 @@ def test_options_that_differ_in_signs_only(options):
         assert not right(item, other)
 
 
-@pytest.mark.parametrize("file", ["mmlu-pro.jsonl", "supergpqa.jsonl"])
-def test_no_wrong_option_of_the_real_rows_is_right(shared_data, file):
-    rows = [json.loads(line) for line in (shared_data / file).read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 60
-    faults = []
-    for row in rows:
-        gold = "ABCDEFGHIJ".index(row.get("answer_letter") or row["answer"])
-        item = choice(*row["options"], gold=row["options"][gold])
-        for index, option in enumerate(row["options"]):
-            letter = modes.LETTERS[index]
-            faults += [(option, row["options"][gold]) for answer in (option, letter, f"{letter}) {option}")
-                       if right(item, answer) != (index == gold)]
-    assert faults == []
-
-
 # --- grade: text, labels, mathematics ---
 
 @pytest.mark.parametrize("given, expected", [
@@ -135,7 +309,8 @@ def test_text_aliases_count():
 
 
 @pytest.mark.parametrize("gold, answer, expected", [
-    ("yes", "Yes.", True), ("yes", "yes", True), ("yes", "no", False), ("no", "not", False), ("maybe", "yes or no", False), ("no", "", False),
+    ("yes", "Yes.", True), ("yes", "yes", True), ("yes", "no", False), ("no", "not", False), ("maybe", "yes or no", False),
+    ("no", "", False),
 ])
 def test_labels(gold, answer, expected):
     assert right(free(gold, "label"), answer) is expected
@@ -145,10 +320,24 @@ def test_labels(gold, answer, expected):
     ("1/2", "0.5", True), ("0.5", "\\frac{1}{2}", True), ("\\frac{3}{4}", "3/4", True), ("2\\sqrt{2}", "\\sqrt{8}", True),
     ("x^2+1", "1+x^2", True), ("1000", "1,000", True), ("(1, 2)", "(1,2)", True), ("75", "$75$", True), ("75", "75", True),
     ("1/2", "2", False), ("0.5", "0.05", False), ("3", "-3", False), ("(1, 2)", "(2, 1)", False), ("x^2+1", "x^2-1", False),
+    ("2*g**2", "2 g^2", True), ("2*g**2", "2*g**2", True), ("x**12 - 1", "x^{12}-1", True), ("True", "true", True), ("False", "no", False),
+    ("2*g**2", "2", False), ("2*g**2", "2*g**3", False), ("x**12", "2x", False), ("True", "False", False),
     ("75", "57", False), ("75", "75 or 76", False), ("75", "many", False), ("75", "", False),
 ])
 def test_math(gold, answer, expected):
     assert right(free(gold, "math"), answer) is expected
+
+
+def test_an_answer_that_is_only_punctuation_or_an_article():
+    assert right(free("?"), " ? ") and not right(free("?"), "!") and not right(free("?"), "")
+    assert right(free("A"), "a") and not right(free("A"), "the")
+    assert not right(free("Austen", aliases=("The",)), "")  # an alias of which nothing is left accepts nothing
+
+
+@pytest.mark.parametrize("latex, words", [("\\text{(C)}", "c"), ("$\\text{even}$", "even"), ("\\mbox{east}", "east"), ("30^\\circ", None),
+                                          ("3\\text{ cm}", None), ("\\text{}", None)])
+def test_answers_that_are_words(latex, words):
+    assert grading.math_words(latex) == words
 
 
 # --- grade: gold right, anything else wrong, on the pocket twins ---

@@ -1,18 +1,31 @@
-"""Load and save models; choose device and precision."""
+"""Load and save models, whole or as a pointer to the hub; full, LoRA and 4-bit LoRA; choose device and precision.
 
+Departure from PEFT's recipe for 4-bit training: what is not quantised (embeddings, norms) stays in 16 bits instead of being cast
+to 32, as TRL does it: Qwen3's norms compute in 32 bits anyway, and an 8 B model's embeddings would take 2.5 GB more.
+"""
+
+import copy
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.utils import cached_file, logging
+from transformers.utils.hub import extract_commit_hash
 
 from pdlib import modes
 from pdlib.schema import Mode
 
 logging.disable_progress_bar()  # a bar for every load would fill executed notebooks
+POINTER = "model.json"
+TUNINGS = ("full", "lora", "qlora")
 
 
 def device() -> torch.device:
@@ -33,10 +46,15 @@ def describe_device() -> str:
 
 
 def check_folder(folder: Path | str) -> Path:
-    """`folder` if it holds a whole saved model; otherwise a ValueError that says what is missing."""
+    """`folder` if it holds a whole saved model or a pointer to one; otherwise a ValueError that says what is missing."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"no model at {folder}: the folder does not exist; run the stage that trains it first")
+    if (folder / POINTER).is_file():
+        name, _ = _source(folder)
+        if _is_path(name):
+            check_folder(name)
+        return folder
     missing = [n for n in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / n).is_file()]
     if not any(folder.glob("*.safetensors")):
         missing.append("*.safetensors")
@@ -49,20 +67,95 @@ def check_folder(folder: Path | str) -> Path:
     return folder
 
 
-def load_tokenizer(name: Path | str) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(name)
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~"))
+
+
+def _source(folder: Path | str) -> tuple[str, dict]:
+    """(what from_pretrained reads, its keyword arguments): a pointer's target, else `folder` itself."""
+    pointer = Path(folder) / POINTER
+    if not pointer.is_file():
+        return str(folder), {}
+    target = json.loads(pointer.read_text(encoding="utf-8"))
+    return target["name"], {"revision": target["revision"]} if target["revision"] else {}
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn a refusal (no network, no such model, a gate that is closed) into one ValueError that says what replaces the model."""
+    try:
+        yield
+    except OSError as refused:
+        raise ValueError(
+            f"cannot read the model {name!r}: {str(refused).strip().splitlines()[0]} Expected a hub id (also \"org/name@revision\") "
+            "that can be fetched or is in the cache, or a local folder. Either name a local folder in the setting `backbones`, as "
+            f"in SET='backbones=[/path/to/model]'; or fill the cache where the hub can be reached: `hf download {name}` (a gated "
+            "model needs `hf auth login` before; the cache lies in HF_HOME)") from refused
+
+
+def point(folder: Path, name: str) -> dict:
+    """Make `folder` a pointer to a hub id, "org/name@revision", or a local folder; nothing heavy is copied or loaded.
+
+    Config and tokenizer are read, so that a model that cannot be had is refused now (ValueError) and not hours later. Returns
+    {"model", "revision"}: the hub id or the local folder's own name; the resolved commit, None for a local folder.
+    """
+    if _is_path(name):
+        target, revision = str(check_folder(Path(name).expanduser().resolve())), None
+        load_tokenizer(target)
+    else:
+        target, _, wanted = name.partition("@")
+        with _reading(target):
+            revision = extract_commit_hash(cached_file(target, "config.json", revision=wanted or None), None)
+            AutoTokenizer.from_pretrained(target, revision=revision)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / POINTER).write_text(json.dumps({"name": target, "revision": revision}) + "\n", encoding="utf-8")
+    return {"model": Path(target).name if _is_path(target) else target, "revision": revision}
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    name, where = _source(folder)
+    with _reading(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
+def _load(folder: Path | str, **options) -> PreTrainedModel:
+    name, where = _source(check_folder(folder))
+    with _reading(name):
+        return AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, **where, **options)
+
+
 def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """(model in evaluation mode, tokenizer) of a saved folder, on the chosen device and precision."""
-    folder = check_folder(folder)
-    dtype = torch.bfloat16 if use_bf16() else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    """(model in evaluation mode, tokenizer) of a saved or pointed-to model, on the chosen device and precision."""
+    model = _load(folder, dtype=torch.bfloat16 if use_bf16() else torch.float32)
     return model.to(device()).eval(), load_tokenizer(folder)
+
+
+def load_for_training(folder: Path | str, tuning: str, rank: int = 16, alpha: int = 32, dropout: float = 0.0
+                      ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, LoraConfig | None]:
+    """(model, tokenizer, LoRA config) for a TRL trainer, which places the model; the config is None with tuning "full".
+
+    full: 32-bit weights, since a step of 1e-6 is lost to rounding in 16 (under ZeRO-3 DeepSpeed keeps the 32-bit copy); lora: a
+    frozen base in 16 bits where the GPU has bfloat16; qlora: a frozen base in 4 bits (nf4, double quantisation; Dettmers et al.
+    2023). In several processes the trainer's arguments must exist before, so that ZeRO-3 cuts the weights while they are read.
+    """
+    if tuning not in TUNINGS:
+        raise ValueError(f"tuning is {tuning!r}, expected one of {', '.join(TUNINGS)}")
+    low = torch.bfloat16 if use_bf16() else torch.float32
+    if tuning == "full":
+        options = {"dtype": low if is_deepspeed_zero3_enabled() else torch.float32}
+    elif tuning == "lora":
+        options = {"dtype": low}
+    else:
+        here = int(os.environ.get("LOCAL_RANK", 0)) if torch.cuda.is_available() else "cpu"
+        options = {"dtype": low, "device_map": {"": here}, "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=low)}
+    model, tokenizer = _load(folder, **options), load_tokenizer(folder)
+    tied = model.config.tie_word_embeddings
+    return model, tokenizer, None if tuning == "full" else lora(tokenizer, rank, alpha, dropout, tied)
 
 
 def add_mode_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -91,10 +184,15 @@ def give_head_a_bias(model: PreTrainedModel) -> None:
         head.bias = None
 
 
-def lora(tokenizer: PreTrainedTokenizerBase, rank: int = 16, alpha: int = 32, dropout: float = 0.0) -> LoraConfig:
-    """LoRA on all linear layers; where the mode prefixes are tokens of their own, their embeddings are trained too."""
+def lora(tokenizer: PreTrainedTokenizerBase, rank: int = 16, alpha: int = 32, dropout: float = 0.0, tied: bool = True) -> LoraConfig:
+    """LoRA on all linear layers; where the mode prefixes are tokens of their own, their embeddings are trained too.
+
+    tied: whether the output embeddings are the input ones; if not, both are trained, or the model could read its new tokens but
+    hardly learn to write them.
+    """
     prefixes = list(modes.prefix_ids(tokenizer).values())
     own = [ids[0] for ids in prefixes] if all(len(ids) == 1 for ids in prefixes) else None
+    own = {"embed_tokens": own, "lm_head": own} if own and not tied else own
     return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM",
                       trainable_token_indices=own)
 
@@ -102,5 +200,58 @@ def lora(tokenizer: PreTrainedTokenizerBase, rank: int = 16, alpha: int = 32, dr
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     """Write model and tokenizer to `folder` (safetensors only)."""
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return check_folder(folder)
+
+
+def _rounded_away(model: PeftModel, dtype: torch.dtype) -> float:
+    """The share of the adapter's change (squared norm) that is lost when the merged weights are rounded to `dtype`."""
+    lost = total = 0.0
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            change = layer.get_delta_weight("default")
+            merged = layer.get_base_layer().weight + change
+            total += change.square().sum().item()
+            lost += (merged.to(dtype).float() - merged).square().sum().item()
+    return lost / total if total else 0.0
+
+
+@torch.no_grad()
+def _merge(trained: PeftModel, base_folder: Path | str, state_dict: dict | None, dtype: torch.dtype) -> PreTrainedModel:
+    """The plain model of `base_folder`, unquantised, with the adapter of `trained` merged into it in 32 bits, then in `dtype`."""
+    adapter = get_peft_model_state_dict(trained, state_dict=state_dict, save_embedding_layers=False)
+    base = _load(base_folder, dtype=torch.float32)
+    rows, own = trained.config.vocab_size, base.config.vocab_size
+    if rows != own:
+        raise ValueError(f"the adapter was trained on {rows} embedding rows, {base_folder} has {own}; give the folder of the model "
+                         "that training started from (with mode tokens: saved after models.add_mode_tokens)")
+    fresh = get_peft_model(base, copy.deepcopy(trained.peft_config["default"]))
+    unknown = set_peft_model_state_dict(fresh, adapter).unexpected_keys
+    if unknown:
+        raise ValueError(f"the adapter does not fit {base_folder}: {len(unknown)} tensors have no place there, as {unknown[0]}")
+    if dtype != torch.float32:
+        print(f"merged into {dtype}: rounding takes {_rounded_away(fresh, dtype):.1%} of the adapter's change (a larger learning "
+              "rate moves weights further; the exact adapter is kept in adapter/)", flush=True)
+    return fresh.merge_and_unload(safe_merge=True).to(dtype)
+
+
+def save_merged(trained: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, base_folder: Path | str, folder: Path,
+                state_dict: dict | None = None) -> Path:
+    """Write a trained model to `folder` as plain safetensors; LoRA, on whatever base, is merged into that of `base_folder`.
+
+    base_folder: the model that training started from, in at least 16 bits, with mode tokens if it had any. A 4-bit base is replaced
+    by it: merging into 4 bits would round the adapter away. The adapter itself is kept in `folder`/adapter.
+    state_dict: the trained weights where they are cut over processes (accelerator.get_state_dict).
+    """
+    if not isinstance(trained, PeftModel):
+        if state_dict and trained.config.tie_word_embeddings:  # gathered tensors share no memory, so the head would be written twice
+            state_dict = {name: value for name, value in state_dict.items() if name not in trained.all_tied_weights_keys}
+        trained.save_pretrained(folder, state_dict=state_dict)
+    else:
+        # Merged first: a base that cannot be read leaves nothing that looks like a model.
+        merged = _merge(trained, base_folder, state_dict, torch.bfloat16 if use_bf16() else torch.float32)
+        trained.peft_config["default"].base_model_name_or_path = Path(_source(base_folder)[0]).name
+        trained.save_pretrained(folder / "adapter", state_dict=state_dict, save_embedding_layers=False)
+        merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return check_folder(folder)

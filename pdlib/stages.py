@@ -1,8 +1,9 @@
 """A stage's folder: runs once, survives being killed, and runs again only when what it depends on has changed.
 
 `outputs/<profile>/<stage>/manifest.json` is written last. Its key covers the stage's settings, its version and the keys
-of its inputs, so a changed setting reruns exactly what lies downstream. `begun.json` holds the key of unfinished work:
-with the same key the work goes on where it stopped, with another it is begun afresh.
+of its inputs, so a changed setting reruns exactly what lies downstream; where, when and by which code it was made
+(`provenance`) is noted, but changes no key. `begun.json` holds the key of unfinished work: with the same key the work goes on
+where it stopped, with another it is begun afresh.
 """
 
 import hashlib
@@ -11,13 +12,18 @@ import json
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 MANIFEST, BEGUN = "manifest.json", "begun.json"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_json(path: Path, value) -> None:
@@ -42,8 +48,41 @@ def _key(name: str, version: int, settings: dict, inputs: Sequence[Path]) -> str
 
 
 def _versions() -> dict[str, str]:
-    packages = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")
+    packages = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "tokenizers", "numpy", "math-verify")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def revision() -> dict:
+    """{"revision", "clean"} of this library's checkout: the commit, and whether its files are as committed; else a null and a reason."""
+    try:
+        if _git("rev-parse", "--show-prefix"):
+            return {"revision": None, "reason": "the library lies inside another project's checkout"}
+        return {"revision": _git("rev-parse", "HEAD"), "clean": _git("status", "--porcelain") == ""}
+    except FileNotFoundError:
+        return {"revision": None, "reason": "git is not installed"}
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return {"revision": None, "reason": "git finds no commit of a checkout here"}
+
+
+def hardware() -> dict:
+    """Processor, its cores, memory in GiB, GPUs by name with CUDA's version; neither the machine's nor the user's name."""
+    info = Path("/proc/cpuinfo")  # where there is one, platform.processor() is empty
+    lines = info.read_text().splitlines() if info.is_file() else []
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    torch = sys.modules.get("torch")  # a stage that never loaded it used no GPU
+    cuda = torch is not None and torch.cuda.is_available()
+    return {"cpu": found[0] if found else platform.processor() or platform.machine(), "cores": os.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1), "system": platform.system(),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
+            "cuda": torch.version.cuda if cuda else None}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, inputs: Sequence[Path] = (),
@@ -75,12 +114,13 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
             print(f"stage {folder.name}: going on with unfinished work", flush=True)
         folder.mkdir(exist_ok=True)
         write_json(folder / BEGUN, {"key": key})
-        started = time.time()
+        code, began, started = revision(), _now(), time.time()  # the code as it was when the work began
         facts = build(folder)
         write_json(folder / MANIFEST, {
             "stage": folder.name, "key": key, "version": version, "settings": settings,
             "inputs": {path.name: read_manifest(path)["key"] for path in inputs},
-            "versions": _versions(), "seconds": round(time.time() - started, 1), "facts": facts or {},
+            "versions": _versions(), "seconds": round(time.time() - started, 1),
+            "provenance": {"code": code, "hardware": hardware(), "began": began, "ended": _now()}, "facts": facts or {},
         })
         (folder / BEGUN).unlink()
         return folder

@@ -2,7 +2,11 @@
 
 import json
 import multiprocessing
+import platform
+import subprocess
 import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +150,60 @@ def test_unfinished_stage_has_no_manifest(tmp_path):
     assert seen == [tmp_path / "sft"]
     with pytest.raises(ValueError, match="'nothing' has not finished"):
         stages.read_manifest(tmp_path / "nothing")
+
+
+# --- provenance ---
+
+def test_a_manifest_says_by_which_code_where_and_when(tmp_path, build, monkeypatch):
+    monkeypatch.setenv("USER", "ada-the-user")
+    folder = stages.once(tmp_path / "sft", build, settings={"seed": 3})
+    found = stages.read_manifest(folder)["provenance"]
+    assert found["code"].keys() in ({"revision", "clean"}, {"revision", "reason"})
+    began, ended = (datetime.fromisoformat(found[name]) for name in ("began", "ended"))
+    assert began.utcoffset() == timedelta(0) and began <= ended <= datetime.now(UTC)
+    hardware = found["hardware"]
+    assert hardware["cpu"] and hardware["cores"] >= 1 and hardware["memory_gib"] > 0.1 and isinstance(hardware["gpus"], list)
+    text = json.dumps(found)
+    assert not [name for name in (platform.node(), "ada-the-user", str(tmp_path), str(Path.home()), str(stages.ROOT)) if name in text]
+
+
+def test_provenance_is_no_part_of_the_key(tmp_path, build, monkeypatch):
+    folder = stages.once(tmp_path / "sft", build, settings={})
+    key = stages.read_manifest(folder)["key"]
+    monkeypatch.setattr(stages, "revision", lambda: {"revision": "other", "clean": True})
+    monkeypatch.setattr(stages, "hardware", lambda: {"cpu": "another"})
+    stages.once(folder, build, settings={})
+    assert build.runs == 1
+    stages.once(tmp_path / "b" / "sft", build, settings={})
+    other = stages.read_manifest(tmp_path / "b" / "sft")
+    assert other["key"] == key and other["provenance"]["code"] == {"revision": "other", "clean": True}
+
+
+def git(folder, *arguments):
+    names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", "-C", str(folder), *names, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_revision_is_the_commit_and_whether_it_is_clean(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    assert stages.revision() == {"revision": None, "reason": "git finds no commit of a checkout here"}
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "a.py").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert stages.revision() == {"revision": commit, "clean": True}
+    (tmp_path / "a.py").write_text("2")
+    assert stages.revision() == {"revision": commit, "clean": False}
+    (tmp_path / "inner").mkdir()
+    monkeypatch.setattr(stages, "ROOT", tmp_path / "inner")
+    assert stages.revision() == {"revision": None, "reason": "the library lies inside another project's checkout"}
+
+
+def test_a_machine_without_git_still_finishes(tmp_path, build, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    folder = stages.once(tmp_path / "sft", build, settings={})
+    assert stages.read_manifest(folder)["provenance"]["code"] == {"revision": None, "reason": "git is not installed"}
 
 
 # --- two processes ---

@@ -15,29 +15,61 @@ class Config:
     profile: str
     seed: int
     output_dir: str
-    # pocket world
+    # data and people
+    data_dir: str
     cue_share: float
+    eval_items: dict
+    persona_pool: int
+    # the expert that writes trajectories and aligned personas
+    expert: str
+    expert_url: str
+    expert_concurrency: int
+    expert_requests_per_minute: int
+    expert_max_tokens: int
+    expert_price_in: float
+    expert_price_out: float
+    expert_dry_run: bool
+    judge_answers: bool
     # backbone
     backbones: list
     backbone_first_steps: int
     backbone_steps: int
     backbone_batch: int
     backbone_learning_rate: float
-    # SFT
+    # PersonaDualData
     gain_candidates: int
+    gain_judge: str
+    gain_samples: int
+    gain_rule: str
     gain_margin: float
-    sft_rows: int
-    sft_personalized_share: float
-    sft_preference_share: float
-    sft_no_persona_share: float
+    sft_composition: dict
+    sft_general_conditions: list
+    rl_composition: dict
+    rl_unaligned_share: float
+    validation_rows: int
+    # how models are trained
+    tuning: str
+    lora_rank: int
+    lora_alpha: int
+    gradient_checkpointing: bool
+    accelerate: str
+    processes: int
+    machines: int
+    main_ip: str
+    checkpoint_every: int
+    # SFT
     sft_epochs: int
     sft_batch: int
+    sft_micro_batch: int
     sft_learning_rate: float
-    sft_mode_token_weight: float
+    sft_warmup: float
+    sft_max_length: int
     # RL
     rl_steps: int
     rl_prompts: int
     rl_rollouts: int
+    rl_micro_batch: int
+    rl_generation_batch: int
     rl_learning_rate: float
     rl_warmup: float
     rl_kl: float
@@ -45,15 +77,14 @@ class Config:
     rl_prefix_weight: float
     rl_prefix_style: str
     rl_importance_correction: str
-    rl_preference_share: float
+    rl_max_prompt: int
     rl_max_completion: int
-    checkpoint_every: int
+    rl_vllm: str
     # evaluation
-    eval_objective: int
-    eval_personalized: int
     eval_runs: int
     eval_temperature: float
     eval_max_tokens: int
+    eval_batch: int
     # the advantage laboratory
     lab_systems: list
     lab_seeds: int
@@ -64,9 +95,29 @@ class Config:
         """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel was started."""
         return Path(__file__).resolve().parents[1] / self.output_dir / self.profile
 
+    def overrides(self) -> dict:
+        """The settings that differ from the profile's: load(self.profile, **self.overrides()) equals this config."""
+        usual = load(self.profile)
+        return {name: getattr(self, name) for name in self.sources if getattr(self, name) != getattr(usual, name)}
+
     def subset(self, *prefixes: str) -> dict:
         """The settings whose names begin with one of `prefixes`: what a stage depends on."""
         return {k: v for k, v in asdict(self).items() if k.startswith(prefixes) and k != "sources"}
+
+
+def run_name(backbone: str) -> str:
+    """A backbone's name in records: without revision, a local folder by its own name.
+
+    >>> run_name("Qwen/Qwen3-8B@9c925d6"), run_name("/models/mine")
+    ('Qwen/Qwen3-8B', 'mine')
+    """
+    name = backbone.partition("@")[0]
+    return Path(name).name if name.startswith((".", "/", "~")) else name
+
+
+def file_name(run: str) -> str:
+    """A backbone's name as part of a file's name: a hub id's slash is two hyphens."""
+    return run_name(run).replace("/", "--")
 
 
 def names() -> list[str]:
@@ -107,14 +158,59 @@ def load(profile: str, **overrides) -> Config:
     return config
 
 
+CHOICES = {  # settings that name one of a few things
+    "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
+    "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
+    "rl_vllm": ("none", "colocate", "server"),
+}
+MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute")  # 0: not used, no limit
+
+
 def _check(config: Config):
     """Refuse values that could only fail later and less clearly."""
-    for name, value in asdict(config).items():
-        counts = ("_steps", "_batch", "_rows", "_prompts", "_runs", "_epochs", "_candidates", "_completion", "_tokens", "_every", "_seeds")
-        if name.endswith(counts) and value < 1 or name in ("eval_objective", "eval_personalized") and value < 1:
-            raise ValueError(f"setting {name} is {value}; it must be at least 1")
-        if name.endswith("_share") and not 0 <= value <= 1:
-            raise ValueError(f"setting {name} is {value}; a share lies between 0 and 1")
     if config.rl_rollouts < 2 or config.rl_rollouts % 2:
         raise ValueError(f"setting rl_rollouts is {config.rl_rollouts}; forced prefixes need an even number, n in each mode "
                          "(Eq. 5): use 2, 4, 6, 8, ...")
+    for name, value in asdict(config).items():
+        if type(value) is int and name not in MAY_BE_ZERO and value < 1:
+            raise ValueError(f"setting {name} is {value}; it must be at least 1")
+        if name.endswith("_share") and not 0 <= value <= 1:
+            raise ValueError(f"setting {name} is {value}; a share lies between 0 and 1")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ValueError(f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}")
+    counted = {f"{name}.{key}": n for name in ("eval_items", "rl_composition") for key, n in getattr(config, name).items()}
+    for source, parts in config.sft_composition.items():
+        if not isinstance(parts, dict) or set(parts) - {"general", "personalized", "no_persona"}:
+            raise ValueError(f"setting sft_composition.{source} is {parts!r}; expected counts of general, personalized, no_persona rows")
+        counted |= {f"sft_composition.{source}.{part}": n for part, n in parts.items()}
+    for name, n in counted.items():
+        if type(n) is not int or n < 1:
+            raise ValueError(f"setting {name} is {n!r}; expected a whole number of at least 1 (leave out what is not wanted)")
+    for stage in ("sft", "rl"):
+        accumulation(config, stage)
+    each = config.rl_prompts * config.rl_rollouts // config.processes
+    if config.rl_generation_batch % config.rl_micro_batch or each % config.rl_generation_batch:
+        raise ValueError(f"setting rl_generation_batch is {config.rl_generation_batch}; expected a multiple of rl_micro_batch "
+                         f"({config.rl_micro_batch}) that divides the {each} completions of a process and step")
+    if config.rl_generation_batch * config.processes % config.rl_rollouts:
+        raise ValueError(f"setting rl_generation_batch is {config.rl_generation_batch}; over all processes it must hold whole groups "
+                         f"of rl_rollouts ({config.rl_rollouts})")
+
+
+def accumulation(config: Config, stage: str) -> int:
+    """Gradient accumulation steps of `stage` (sft, rl): sequences an update = processes x micro batch x accumulation.
+
+    ValueError, with the nearest micro batches that work, where an update cannot be cut so.
+
+    >>> accumulation(load("paper"), "rl")  # 64 prompts x 8 rollouts, paper Table 6, on 8 GPUs
+    16
+    """
+    total = config.sft_batch if stage == "sft" else config.rl_prompts * config.rl_rollouts
+    micro, each = getattr(config, f"{stage}_micro_batch"), total // config.processes
+    if total % config.processes:
+        raise ValueError(f"{stage}: {total} sequences an update cannot be shared evenly by {config.processes} processes; change processes")
+    if each % micro:
+        near = sorted(sorted((n for n in range(1, each + 1) if each % n == 0), key=lambda n: abs(n - micro))[:2])
+        raise ValueError(f"{stage}: {total} sequences an update on {config.processes} processes are {each} each, which {stage}_micro_batch "
+                         f"{micro} does not divide; nearest that do: {', '.join(map(str, near))}")
+    return each // micro

@@ -1,75 +1,43 @@
 """PersonaDualData: gain-based selection, then the SFT and RL sets (paper 3.2, App. B.1, Table 5).
 
 Departures from the paper, and why:
-1. The pocket backbone judges the gain; the paper's expert does. The expert of the pocket world is always right.
-2. Each objective question is judged under a fitting and a random persona, so the SFT set holds contrasts.
-3. Part of the SFT set has no persona at all: without it a tiny model forgets how to answer such prompts.
+1. On the pocket profile the backbone judges the gain; the paper's expert does, but the pocket expert is never wrong.
+2. Each judged question is asked by a fitting and by a random persona, so the SFT set holds contrasts.
+3. `sft_general_conditions` may leave fitting personas without gain out of the general rows: their answer happens to be the
+   persona's, which teaches the general mode to read it. The paper gives all of them general trajectories.
+4. On the pocket profile part of the SFT set has no persona: without it a tiny model forgets how to answer such prompts.
 """
 
-import json
 import random
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 
-from pdlib import benchmarks, modes, personas
-from pdlib.pocket import expert
-from pdlib.pocket.world import World
-from pdlib.schema import Item, Mode, Persona
+from pdlib import benchmarks, generate, modes
+from pdlib.corpus import PREFERENCE_SOURCES, Corpus
+from pdlib.experts import Expert
+from pdlib.pocket import expert as pocket_expert
+from pdlib.schema import Example, Item, Mode, Persona
 
-OBJECTIVE = [name for name, kind in benchmarks.KIND.items() if kind == "objective"]
-PREFERENCE = [name for name, kind in benchmarks.KIND.items() if kind == "personalized"]
-OBJECTIVE_WEIGHTS = [1.0, 1.0, 1.0, 1.0, 0.6]  # math500 has a tenth of the facts
-
-
-@dataclass(frozen=True)
-class Example:
-    """One training question: who asks it, under which condition, and (SFT) the trajectory it is answered with."""
-
-    item: Item
-    persona: Persona | None
-    condition: str
-    gain: float | None = None
-    mode: Mode | None = None
-    reasoning: str = ""
-    answer: str = ""
-
-    def to_row(self) -> dict:
-        """A flat row for parquet; `from_row` is its inverse."""
-        persona = json.dumps({"text": self.persona.text, "facts": self.persona.facts}) if self.persona else None
-        return {"item": json.dumps(self.item.to_dict()), "persona": persona, "condition": self.condition, "gain": self.gain,
-                "mode": self.mode.value if self.mode else None, "reasoning": self.reasoning, "answer": self.answer,
-                "benchmark": self.item.benchmark, "kind": self.item.kind}
-
-    @classmethod
-    def from_row(cls, row: dict) -> "Example":
-        none = lambda value: None if pd.isna(value) else value  # noqa: E731
-        persona, mode, gain = none(row["persona"]), none(row["mode"]), none(row["gain"])
-        return cls(Item.from_dict(json.loads(row["item"])), Persona(**json.loads(persona)) if persona else None,
-                   row["condition"], gain, Mode(mode) if mode else None, row["reasoning"], row["answer"])
-
-
-def objective_pairs(world: World, n: int, rng: random.Random) -> list[Example]:
-    """n objective questions, each asked by its fitting persona and by a random one."""
-    pairs = []
-    for _ in range(n):
-        item = world.item(rng.choices(OBJECTIVE, OBJECTIVE_WEIGHTS)[0])
-        pairs += [Example(item, item.aligned, "aligned"), Example(item, world.any_persona(), "unaligned")]
-    return pairs
+Asked = tuple[Item, Persona | None]
+PERSONA_CORRECT = 0.5  # the authors' rule asks once; over several samples it is the majority
 
 
 @torch.no_grad()
-def answer_probability(model, tokenizer, asked: list[tuple[Item, Persona | None]], batch_size: int = 128) -> list[float]:
+def answer_probability(model, tokenizer, asked: Sequence[Asked], batch_size: int = 128) -> list[float]:
     """The judge's chance of writing the right answer to each (item, persona): its accuracy over ever more samples.
 
-    The right answer is the expert's plain completion; one forward pass gives its probability, where sampling would need
-    dozens of answers for the same precision.
+    The right answer is the pocket expert's plain completion; one forward pass gives its probability, where sampling would
+    need dozens of answers for the same precision.
     """
     rows = []
     for item, persona in asked:
         prompt = tokenizer(modes.render_prompt(tokenizer, item, persona), add_special_tokens=False)["input_ids"]
-        said = tokenizer(modes.completion_text(None, expert.plain(item, persona), item.gold), add_special_tokens=False)["input_ids"]
+        plain = modes.completion_text(None, pocket_expert.plain(item, persona), item.gold)
+        said = tokenizer(plain, add_special_tokens=False)["input_ids"]
         rows.append((prompt + said, len(said)))
     out: dict[int, float] = {}
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
@@ -84,73 +52,143 @@ def answer_probability(model, tokenizer, asked: list[tuple[Item, Persona | None]
     return [out[i] for i in range(len(rows))]
 
 
-def judge_gain(model, tokenizer, pairs: list[Example]) -> list[Example]:
-    """The pairs with `gain` = the judge's chance of the right answer with the persona minus without any."""
+def model_answers(model, tokenizer, asked: Sequence[Asked], samples: int, **sampling) -> list[list[str | None]]:
+    """`samples` answers of a model without modes to each (item, persona); None where a completion does not parse."""
+    prompts = [modes.render_prompt(tokenizer, item, persona) for item, persona in asked]
+    drawn = [generate.complete(model, tokenizer, prompts, seed=seed, **sampling) for seed in range(samples)]
+    return [[modes.parse(out.text, require_mode=False).answer for out in outs] for outs in zip(*drawn, strict=True)]
+
+
+def share_right(asked: Sequence[Asked], answers: Sequence[Sequence[str | None]]) -> list[float]:
+    """The share of each item's answers that are right; an answer that did not parse is wrong."""
+    return [sum(answer is not None and benchmarks.grade(item, answer)[0] for answer in given) / len(given)
+            for (item, _), given in zip(asked, answers, strict=True)]
+
+
+def judge_gain(chances: Callable[[list[Asked]], list[float]], pairs: Sequence[Example]) -> list[Example]:
+    """The pairs with `chance`, the judge's accuracy with the persona, and `gain`, that minus its accuracy without any.
+
+    chances: the judge; (item, persona) pairs -> accuracy of each.
+    """
     bare = {pair.item.id: pair.item for pair in pairs}
-    without = dict(zip(bare, answer_probability(model, tokenizer, [(item, None) for item in bare.values()])))
-    given = answer_probability(model, tokenizer, [(pair.item, pair.persona) for pair in pairs])
-    return [Example(pair.item, pair.persona, pair.condition, chance - without[pair.item.id]) for pair, chance in zip(pairs, given)]
+    without = dict(zip(bare, chances([(item, None) for item in bare.values()])))
+    given = chances([(pair.item, pair.persona) for pair in pairs])
+    return [replace(pair, chance=chance, gain=chance - without[pair.item.id]) for pair, chance in zip(pairs, given, strict=True)]
 
 
-def select_mode(gain: float, margin: float) -> Mode:
-    """Gain-based selection: personalised only where the persona made the judge right (paper B.1).
+def select_mode(gain: float, chance: float, rule: str, margin: float) -> Mode:
+    """Gain-based selection: personalised only where the persona made the judge right (paper B.1), else general.
 
-    >>> select_mode(1.0, 0.5).value, select_mode(-0.5, 0.5).value
-    ('personalized', 'general')
+    rule "gain": right with the persona and not without, by `margin` of accuracy. rule "persona_correct", of the authors'
+    code: right with the persona, whatever it is without.
+
+    >>> select_mode(0.0, 1.0, "gain", 0.5).value, select_mode(0.0, 1.0, "persona_correct", 0.5).value
+    ('general', 'personalized')
     """
-    return Mode.PERSONALIZED if gain >= margin else Mode.GENERAL
+    passed = {"gain": gain >= margin, "persona_correct": chance >= PERSONA_CORRECT}
+    if rule not in passed:
+        raise ValueError(f"unknown gain rule {rule!r}, expected one of {list(passed)}")
+    return Mode.PERSONALIZED if passed[rule] else Mode.GENERAL
 
 
-def with_trajectory(example: Example, mode: Mode) -> Example:
-    """The example with the expert's trajectory of `mode`; a general one is written without seeing the persona."""
-    reasoning, answer = expert.write(example.item, mode, example.persona if mode is Mode.PERSONALIZED else None)
-    return Example(example.item, example.persona, example.condition, example.gain, mode, reasoning, answer)
+def write_trajectories(expert: Expert, examples: Sequence[Example], mode: Mode) -> list[Example]:
+    """The examples with the expert's trajectory of `mode`; those it did not write properly are left out.
 
-
-def sft_set(judged: list[Example], world: World, rng: random.Random, *, rows: int, margin: float, personalized_share: float,
-            preference_share: float, no_persona_share: float) -> list[Example]:
-    """`rows` trajectories: objective (personalised up to `personalized_share` of them), preference, and no-persona ones.
-
-    A fitting persona without gain is in neither mode: as a general row it could teach the general mode to read the persona,
-    for there its answer happens to be the persona's.
+    A general trajectory is written without seeing the persona.
     """
-    chosen = {mode: [e for e in judged if select_mode(e.gain, margin) is mode] for mode in Mode}
-    chosen[Mode.GENERAL] = [e for e in chosen[Mode.GENERAL] if e.condition == "unaligned"]
-    n_preference, n_bare = round(rows * preference_share), round(rows * no_persona_share)
-    n_objective = rows - n_preference - n_bare
-    n_personalized = min(round(n_objective * personalized_share), len(chosen[Mode.PERSONALIZED]))
-    wanted = {Mode.PERSONALIZED: n_personalized, Mode.GENERAL: n_objective - n_personalized}
-    if len(chosen[Mode.GENERAL]) < wanted[Mode.GENERAL]:
-        raise ValueError(f"{wanted[Mode.GENERAL]} general objective rows wanted, {len(chosen[Mode.GENERAL])} judged so; "
-                         "raise gain_candidates or lower sft_rows")
-    out = [with_trajectory(e, mode) for mode in Mode for e in rng.sample(chosen[mode], wanted[mode])]
-    for _ in range(n_preference):
-        item = world.item(rng.choice(PREFERENCE))
-        out.append(with_trajectory(Example(item, item.aligned, "aligned"), Mode.PERSONALIZED))
-    for _ in range(n_bare):
-        name = rng.choice(PREFERENCE) if rng.random() < 0.15 else rng.choices(OBJECTIVE, OBJECTIVE_WEIGHTS)[0]
-        out.append(with_trajectory(Example(world.item(name), None, "none"), Mode.GENERAL))
-    rng.shuffle(out)
-    return out
+    asked = [(e.item, mode, e.persona if mode is Mode.PERSONALIZED else None) for e in examples]
+    return [replace(example, mode=mode, reasoning=written[0], answer=written[1])
+            for example, written in zip(examples, expert.trajectories(asked), strict=True) if written]
 
 
-def rl_set(world: World, rng: random.Random, *, rows: int, preference_share: float) -> list[Example]:
-    """`rows` questions: objective ones half aligned and half unaligned, the rest preference items (Table 5)."""
-    n_preference = round(rows * preference_share)
-    out = []
-    for index in range(rows - n_preference):
-        item = world.item(rng.choices(OBJECTIVE, OBJECTIVE_WEIGHTS)[0])
-        condition = personas.CONDITIONS[1 + index % 2]
-        out.append(Example(item, item.aligned if condition == "aligned" else world.any_persona(), condition))
-    for _ in range(n_preference):
-        item = world.item(rng.choice(PREFERENCE))
-        out.append(Example(item, item.aligned, "aligned"))
-    rng.shuffle(out)
-    return out
+def sft_set(judged: Sequence[Example], corpus: Corpus, expert: Expert, rng: random.Random, *, composition: dict, rule: str,
+            margin: float, general_conditions: Sequence[str]) -> tuple[list[Example], Counter]:
+    """(trajectories, what went otherwise than `composition` says): source -> how many general, personalized, no_persona rows.
+
+    Rows of a source with general rows come from `judged`. Personalised rows that are wanting there become general ones;
+    too few general ones are an error. A source without (preferences) is personalised throughout.
+    """
+    rows, counts = [], Counter()
+    for source, parts in composition.items():
+        wanted = {mode: parts.get(mode.value, 0) for mode in Mode}
+        if not wanted[Mode.GENERAL]:
+            continue
+        chosen = {mode: [e for e in judged if e.source == source and select_mode(e.gain, e.chance, rule, margin) is mode] for mode in Mode}
+        counts[f"{source}: judged general under a persona that is in neither mode"] = sum(
+            e.condition not in general_conditions for e in chosen[Mode.GENERAL])
+        chosen[Mode.GENERAL] = [e for e in chosen[Mode.GENERAL] if e.condition in general_conditions]
+        short = max(0, wanted[Mode.PERSONALIZED] - len(chosen[Mode.PERSONALIZED]))
+        counts[f"{source}: personalised rows wanting, general ones in their place"] = short
+        wanted = {Mode.GENERAL: wanted[Mode.GENERAL] + short, Mode.PERSONALIZED: wanted[Mode.PERSONALIZED] - short}
+        for mode in Mode:
+            found = _written(expert, rng.sample(chosen[mode], len(chosen[mode])), mode, wanted[mode])
+            if len(found) < wanted[mode]:
+                raise ValueError(f"{source}: {wanted[mode]} {mode.value} rows wanted, {len(chosen[mode])} judged so, {len(found)} written "
+                                 "by the expert; raise gain_candidates or lower sft_composition")
+            rows += found
+    for source, parts in composition.items():
+        if not parts.get("general"):
+            asked = corpus.ask(source, [("aligned",)] * parts.get("personalized", 0))
+            rows += write_trajectories(expert, asked, Mode.PERSONALIZED)
+        bare = corpus.ask(source, [("none",)] * parts.get("no_persona", 0))
+        rows += write_trajectories(expert, bare, Mode.GENERAL)
+    counts["rows the expert did not write"] = sum(sum(parts.values()) for parts in composition.values()) - len(rows)
+    rng.shuffle(rows)
+    return rows, +counts
 
 
-def to_frame(examples: list[Example]) -> pd.DataFrame:
-    return pd.DataFrame([example.to_row() for example in examples])
+def _written(expert: Expert, candidates: list[Example], mode: Mode, n: int) -> list[Example]:
+    """n trajectories, of the first candidates; where the expert fails, later ones step in."""
+    found: list[Example] = []
+    while len(found) < n and candidates:
+        batch, candidates = candidates[:n - len(found)], candidates[n - len(found):]
+        found += write_trajectories(expert, batch, mode)
+    return found
+
+
+def rl_set(corpus: Corpus, rng: random.Random, *, composition: dict[str, int], unaligned_share: float) -> list[Example]:
+    """Questions for RL, so many of each source: objective ones are asked by an unaligned persona in `unaligned_share`, evenly
+    spread, else by an aligned one; preference ones always by their own (Table 5)."""
+    rows = []
+    for source, n in composition.items():
+        unaligned = [source not in PREFERENCE_SOURCES and int((i + 1) * unaligned_share) > int(i * unaligned_share) for i in range(n)]
+        rows += corpus.ask(source, [("unaligned" if other else "aligned",) for other in unaligned])
+    rng.shuffle(rows)
+    return rows
+
+
+def scale(composition: dict[str, int], rows: int) -> dict[str, int]:
+    """`composition` in the same proportions with `rows` rows at most (largest remainder).
+
+    >>> scale({"objective": 96, "preference": 4}, 50)
+    {'objective': 48, 'preference': 2}
+    """
+    total = sum(composition.values())
+    if rows >= total:
+        return dict(composition)
+    exact = {source: rows * n / total for source, n in composition.items()}
+    counts = {source: int(share) for source, share in exact.items()}
+    for source in sorted(exact, key=lambda s: counts[s] - exact[s])[:rows - sum(counts.values())]:
+        counts[source] += 1
+    return {source: n for source, n in counts.items() if n}
+
+
+def persona_echoes(examples: Sequence[Example], words: int = 3) -> list[str]:
+    """Phrases of `words` words that a general trajectory shares with its asker's persona and not with the question."""
+    def phrases(text: str) -> set[str]:
+        found = benchmarks.normalize(text).split()
+        return {" ".join(found[i:i + words]) for i in range(len(found) - words + 1)}
+
+    return sorted(phrase for e in examples if e.mode is Mode.GENERAL and e.persona
+                  for phrase in phrases(e.persona.text) & phrases(e.reasoning) - phrases(modes.user_message(e.item, None)))
+
+
+def to_frame(examples: Sequence[Example]) -> pd.DataFrame:
+    """One row an example; `prompt` is the user turn, `completion` what SFT teaches (None in RL sets)."""
+    return pd.DataFrame([example.to_row() | {
+        "prompt": modes.user_message(example.item, example.persona),
+        "completion": modes.completion_text(example.mode, example.reasoning, example.answer) if example.mode else None,
+    } for example in examples])
 
 
 def from_frame(frame: pd.DataFrame) -> list[Example]:

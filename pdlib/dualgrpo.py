@@ -37,8 +37,8 @@ class DualGRPOConfig(GRPOConfig):
     importance_correction: str = field(default="none", metadata={"help": "'none', as in the paper; 'uniform': the forced "
                                                                  "prefix has the old log-probability log(1/M)"})
     forced_prefixes: bool = field(default=True, metadata={"help": "half of the rollouts in each mode (Eq. 5)"})
-    chat_template_kwargs: dict | None = field(default_factory=lambda: {"enable_thinking": False}, metadata={
-        "help": "as in SFT and evaluation (modes.render_prompt): Qwen3's non-thinking form"})
+    chat_template_kwargs: dict | None = field(default_factory=lambda: dict(modes.TEMPLATE_SETTINGS), metadata={
+        "help": "as in SFT and evaluation (modes.render_prompt)"})
     loss_type: str = field(default="grpo", metadata={"help": "TRL's loss aggregation; mean over each completion first"})
 
     def __post_init__(self):

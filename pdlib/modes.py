@@ -13,6 +13,8 @@ from pdlib.schema import Item, Mode, Persona
 LETTERS = "ABCDEFGHIJ"
 CHOICE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"A/B/..."}'
 FREE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"your answer"}'
+# Qwen3's non-thinking form; the day Llama 3's templates print (3.1's default), or prompts would change daily. Others ignore both.
+TEMPLATE_SETTINGS = {"enable_thinking": False, "date_string": "26 Jul 2024"}
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 
 _TAG = re.compile("|".join(re.escape(mode.tag) for mode in Mode))
@@ -49,8 +51,7 @@ def user_message(item: Item, persona: Persona | None) -> str:
 def render_prompt(tokenizer, item: Item, persona: Persona | None) -> str:
     """The prompt text up to where the model starts to write: SFT, RL and evaluation all use this one."""
     messages = [{"role": "user", "content": user_message(item, persona)}]
-    # enable_thinking is Qwen3's switch to its non-thinking form; other templates ignore it.
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
 
 
 def completion_text(mode: Mode | None, reasoning: str, answer: str) -> str:

@@ -38,6 +38,8 @@ class Progress(TrainerCallback):
         self.start, self.first, self.last_show, self.shown = None, 0, 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
+        if not state.is_world_process_zero:
+            return
         if self.log_file.exists():
             rows = [json.loads(line) for line in self.log_file.read_text().splitlines() if line.endswith("}")]
             self.rows = [row for row in rows if row["step"] <= state.global_step]
@@ -64,6 +66,8 @@ class Progress(TrainerCallback):
             self.show(state.global_step, state.max_steps)
 
     def on_train_end(self, args, state, control, **kwargs):
+        if not state.is_world_process_zero:
+            return
         self.show(state.global_step, state.max_steps)
 
     def show(self, step: int, total: int):

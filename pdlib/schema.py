@@ -1,5 +1,6 @@
-"""The nouns of the project: an item (question), a persona, a reasoning mode."""
+"""The nouns of the project: an item (question), a persona, a reasoning mode, a training example."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -71,3 +72,37 @@ class Item:
         aligned = row.pop("aligned", None)
         row["options"], row["aliases"] = tuple(row["options"]), tuple(row["aliases"])
         return cls(aligned=Persona(**aligned) if aligned else None, **row)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training question: who asks it, under which condition, and (SFT) the trajectory it is answered with.
+
+    source: the training source it was drawn from.  chance: the judge's accuracy with the persona; gain: that minus its
+    accuracy without any [paper 3.2].
+    """
+
+    item: Item
+    persona: Persona | None
+    condition: str
+    source: str = ""
+    chance: float | None = None
+    gain: float | None = None
+    mode: Mode | None = None
+    reasoning: str = ""
+    answer: str = ""
+
+    def to_row(self) -> dict:
+        """A flat row for parquet; `from_row` is its inverse."""
+        persona = json.dumps({"text": self.persona.text, "facts": self.persona.facts}) if self.persona else None
+        return {"source": self.source, "benchmark": self.item.benchmark, "kind": self.item.kind, "condition": self.condition,
+                "chance": self.chance, "gain": self.gain, "mode": self.mode.value if self.mode else None,
+                "reasoning": self.reasoning, "answer": self.answer, "item": json.dumps(self.item.to_dict()), "persona": persona}
+
+    @classmethod
+    def from_row(cls, row: dict) -> "Example":
+        """The example of a row; what parquet turned into NaN is None again."""
+        row = {key: None if value != value else value for key, value in row.items()}
+        persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
+        return cls(Item.from_dict(json.loads(row["item"])), persona, row["condition"], row["source"], row["chance"], row["gain"],
+                   Mode(row["mode"]) if row["mode"] else None, row["reasoning"], row["answer"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import f1_score
 
 LEVEL = 0.95
 
@@ -16,6 +17,17 @@ def accuracy_table(records: pd.DataFrame) -> pd.DataFrame:
     """Rows model x forced, columns kind x condition: mean over benchmarks of the accuracy (means over runs)."""
     rows = records.groupby(["model", "forced"]).apply(block_average, include_groups=False)
     return rows
+
+
+def macro_f1(records: pd.DataFrame) -> pd.Series:
+    """Macro-F1 over the gold labels of label benchmarks (PubMedQA), by model, forced, benchmark and condition.
+
+    There the majority label is over half of the gold, so accuracy alone flatters. A malformed answer is no label: it is missed.
+    """
+    said = records.answer.where(records.parse_error.isna(), "").fillna("").str.strip().str.lower()
+    table = records.assign(said=said, gold=records.gold.str.strip().str.lower())
+    return table.groupby(["model", "forced", "benchmark", "condition"]).apply(
+        lambda rows: f1_score(rows.gold, rows.said, labels=sorted(rows.gold.unique()), average="macro", zero_division=0))
 
 
 def share_table(records: pd.DataFrame) -> pd.Series:

@@ -18,15 +18,22 @@ ROOT = Path(__file__).resolve().parents[1]
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
-    "01_persona_interference": ["backbone-{0}", "backbone-{1}", "evaluation-{0}.backbone", "evaluation-{1}.backbone"],
+    "01_persona_interference": ["data-test", "backbone-{every}", "evaluation-{every}.backbone"],
     "02_dataset_construction": ["data", "data-rl"],
     "03_sft": ["sft"],
     "04_dualgrpo_by_hand": [],
     "05_dualgrpo_training": ["personadual"],
     "05b_advantage_laboratory": [],
-    "06_evaluation": ["evaluation-{0}.sft_only", "evaluation-{0}.personadual"],
+    "06_evaluation": ["evaluation-{first}.sft_only", "evaluation-{first}.personadual"],
     "11_report": [],
 }
+
+
+def products(name: str, cfg: config.Config) -> list[Path]:
+    """The manifests of the stages that notebook `name` leaves finished; {first} and {every} stand for backbones."""
+    names = [config.file_name(backbone) for backbone in cfg.backbones]
+    stages_of = lambda pattern: [pattern.format(every=n, first=n) for n in (names if "{every}" in pattern else names[:1])]  # noqa: E731
+    return [cfg.folder() / stage / stages.MANIFEST for pattern in NOTEBOOKS[name] for stage in stages_of(pattern)]
 
 
 def source(name: str) -> Path:
@@ -59,7 +66,6 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
     path = source(name)
     parameters = {"profile": cfg.profile, "overrides": overrides} | (parameters or {})
     target = cfg.folder() / "notebooks" / f"{name}.ipynb"
-    products = [target, *(cfg.folder() / s.format(*cfg.backbones) / stages.MANIFEST for s in NOTEBOOKS[name])]
 
     def build(folder: Path) -> dict:
         check_parameters(path, parameters)
@@ -81,7 +87,7 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
 
     settings = {"source": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "library": _library_hash(),
                 "config": cfg.subset(""), "parameters": parameters}
-    stages.once(cfg.folder() / "executed" / name, build, settings=settings, products=products)
+    stages.once(cfg.folder() / "executed" / name, build, settings=settings, products=[target, *products(name, cfg)])
     return target
 
 

@@ -1,13 +1,13 @@
 """Profiles, and what a config refuses."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 import yaml
 
 from pdlib import config
 
-INTEGERS = [f.name for f in fields(config.Config) if f.type is int and f.name != "seed"]
+INTEGERS = [f.name for f in fields(config.Config) if f.type is int and f.name not in config.MAY_BE_ZERO]
 SHARES = [f.name for f in fields(config.Config) if f.name.endswith("_share")]
 
 
@@ -90,7 +90,43 @@ def test_rollouts_must_be_even(rollouts):
 
 @pytest.mark.parametrize("rollouts", [2, 4, 6])
 def test_even_rollouts_are_fine(rollouts):
-    assert config.load("pocket", rl_rollouts=rollouts).rl_rollouts == rollouts
+    assert config.load("pocket", rl_rollouts=rollouts, rl_micro_batch=rollouts,
+                       rl_generation_batch=rollouts).rl_rollouts == rollouts
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"tuning": "lorra"}, "tuning.*'lorra'.*full, lora, qlora"), ({"gain_rule": "gains"}, "gain_rule.*persona_correct"),
+    ({"rl_vllm": "yes"}, "rl_vllm.*colocate"), ({"eval_items": {"triviaqa": 0}}, "eval_items.triviaqa.*at least 1"),
+    ({"rl_composition": {"objective": 1.5}}, "rl_composition.objective.*whole number"),
+    ({"sft_composition": {"objective": {"particular": 3}}}, "sft_composition.objective.*general, personalized, no_persona"),
+    ({"sft_micro_batch": 7}, "sft: 32 sequences.*sft_micro_batch 7.*nearest that do: 4, 8"),
+    ({"rl_micro_batch": 100}, "rl: 128 sequences.*nearest that do: 64, 128"),
+    ({"processes": 3}, "3 processes"), ({"rl_micro_batch": 4, "rl_generation_batch": 6}, "rl_generation_batch.*multiple"),
+    ({"rl_micro_batch": 4, "rl_generation_batch": 4}, "rl_generation_batch.*whole groups"),
+])
+def test_settings_that_could_only_fail_later(settings, words):
+    with pytest.raises(ValueError, match=words):
+        config.load("pocket", **settings)
+
+
+def test_the_paper_profile_is_table_6():
+    """64 prompts x 8 rollouts on 8 processes; the SFT batch of 16; 5 epochs of Table 5's questions."""
+    cfg = config.load("paper")
+    assert cfg.rl_prompts * cfg.rl_rollouts == 64 * 8 == cfg.processes * cfg.rl_micro_batch * config.accumulation(cfg, "rl")
+    assert cfg.sft_batch == 16 == cfg.processes * cfg.sft_micro_batch * config.accumulation(cfg, "sft")
+    assert cfg.rl_steps == 5 * sum(cfg.rl_composition.values()) // 64
+    rows = [n for parts in cfg.sft_composition.values() for n in parts.values()]
+    assert sum(rows) == 8000 and sum(cfg.rl_composition.values()) == 9998 and sum(cfg.eval_items.values()) == 7000
+    printed = (cfg.sft_learning_rate, cfg.rl_learning_rate, cfg.rl_kl, cfg.rl_temperature, cfg.rl_prefix_weight, cfg.sft_max_length,
+               cfg.rl_max_prompt, cfg.rl_max_completion, cfg.sft_warmup, cfg.rl_warmup, cfg.sft_epochs)
+    assert printed == (5e-5, 1e-6, 0.04, 0.6, 2.0, 4096, 2048, 1024, 0.01, 0.1, 1)
+
+
+def test_overrides_lead_back_to_the_same_config():
+    cfg = config.load("smoke", seed=3, eval_items={"triviaqa": 2})
+    assert cfg.overrides() == {"seed": 3, "eval_items": {"triviaqa": 2}}
+    assert config.load("smoke", **cfg.overrides()) == cfg
+    assert replace(cfg, rl_steps=7).overrides()["rl_steps"] == 7
 
 
 @pytest.mark.parametrize("name", INTEGERS)

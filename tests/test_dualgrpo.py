@@ -18,10 +18,12 @@ from transformers import set_seed
 from trl import GRPOConfig
 
 from pdlib import construct, generate, health, models, modes, train
+from pdlib.corpus import PocketCorpus
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
+from pdlib.experts import PocketExpert
 from pdlib.pocket import backbones
 from pdlib.pocket.world import World
-from pdlib.schema import Mode
+from pdlib.schema import Example, Mode
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,9 +44,13 @@ def saved(tmp_path_factory, tokenizer, tiny_model):
     return models.save(tiny_model, tokenizer, tmp_path_factory.mktemp("model"))
 
 
+def pocket_questions(**composition):
+    rng = random.Random(0)
+    return construct.rl_set(PocketCorpus(World(0, "train"), rng), rng, composition=composition, unaligned_share=0.5)
+
+
 def make_trainer(saved, tokenizer, folder, reward=None, rows=None, peft_config=None, init=None, **settings):
-    world, rng = World(0, "train"), random.Random(0)
-    rows = rows or train.rl_rows(construct.rl_set(world, rng, rows=4, preference_share=0.25))
+    rows = rows or train.rl_rows(pocket_questions(objective=3, preference=1))
     settings = {"prefix_style": "token"} | settings
     settings = {"num_generations": 4, "per_device_train_batch_size": 8, "max_steps": 1, "beta": 0.04} | settings
     args = DualGRPOConfig(output_dir=str(folder), max_completion_length=8, report_to=[], use_cpu=True, bf16=False,
@@ -139,7 +145,8 @@ def test_bad_settings_are_refused(tmp_path, settings, words):
 
 def test_rl_prompt_is_the_sft_and_evaluation_prompt(saved, tokenizer, tmp_path):
     world = World(0, "train")
-    example = construct.with_trajectory(construct.Example(item := world.item("mmlu_pro"), item.aligned, "aligned"), Mode.PERSONALIZED)
+    asked = Example(item := world.item("mmlu_pro"), item.aligned, "aligned")
+    (example,) = construct.write_trajectories(PocketExpert(), [asked], Mode.PERSONALIZED)
     prompt = tokenizer(modes.render_prompt(tokenizer, item, item.aligned), add_special_tokens=False)["input_ids"]
     trainer = make_trainer(saved, tokenizer, tmp_path)
     rl = trainer._tokenize_prompts([train.rl_rows([example])[0]["prompt"]])[0][0]
@@ -408,7 +415,7 @@ def test_two_processes_equal_one(saved, tokenizer, tmp_path):
     """accelerate launch on two CPU processes (gloo): groups span processes, and losses, logs and weights stay the same."""
     model = tmp_path / "model"
     shutil.copytree(saved, model)
-    rows = train.rl_rows(construct.rl_set(World(0, "train"), random.Random(0), rows=6, preference_share=0.3))
+    rows = train.rl_rows(pocket_questions(objective=4, preference=2))
     rows.to_json(model / "prompts.jsonl")
     for processes, batch in ((1, 8), (2, 4)):
         (tmp_path / str(processes)).mkdir()
@@ -441,7 +448,7 @@ def test_real_chat_templates_give_one_prompt_everywhere(text_tokenizer, tmp_path
     tokenizer.chat_template = Path(trl.__file__).with_name("chat_templates").joinpath(f"{template}.jinja").read_text()
     folder = models.save(backbones.build_backbone("pocket-llama", tokenizer, 0), tokenizer, tmp_path / "model")
     item = World(0, "train").item("mmlu_pro")
-    example = construct.with_trajectory(construct.Example(item, item.aligned, "aligned"), Mode.PERSONALIZED)
+    (example,) = construct.write_trajectories(PocketExpert(), [Example(item, item.aligned, "aligned")], Mode.PERSONALIZED)
     text = modes.render_prompt(tokenizer, item, item.aligned)
     assert text.endswith(ending)
     evaluation = generate._prompt_ids(tokenizer, [text])[0]

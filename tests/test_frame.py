@@ -21,10 +21,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
 TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "test", "clean"]
 FLOORS = {
-    1: ["schema", "paper", "config", "stages"],
-    2: ["modes", "pocket", "sources", "benchmarks", "advantages"],
-    3: ["personas", "experts", "construct", "models", "generate", "rewards"],
-    4: ["dualgrpo", "health", "progress", "train", "evaluate", "stats"],
+    1: ["schema", "paper", "config", "stages", "launch"],
+    2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
+    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards"],
+    4: ["data", "dualgrpo", "health", "progress", "train", "evaluate", "stats"],
     5: ["analysis"],
     6: ["plots", "report", "show", "widgets", "workbook"],
 }

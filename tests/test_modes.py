@@ -49,14 +49,14 @@ def test_render_prompt(tokenizer):
     assert modes.render_prompt(tokenizer, FREE, BANKER) == f"<|user|>I am a banker, my question is:\n{FREE_TURN}<|assistant|>"
 
 
-def test_render_prompt_asks_for_no_thinking():
+def test_render_prompt_asks_for_no_thinking_and_no_date_of_today():
     class Template:
         def apply_chat_template(self, messages, **options):
             return messages, options
 
     messages, options = modes.render_prompt(Template(), FREE, None)
     assert messages == [{"role": "user", "content": FREE_TURN}]
-    assert options == {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    assert options == {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False, "date_string": "26 Jul 2024"}
 
 
 # --- prefixes ---

@@ -5,11 +5,11 @@ from pdlib.benchmarks import KIND
 
 
 def test_no_interference_where_personas_carry_no_information(tmp_path):
-    cfg = config.load("pocket", output_dir=str(tmp_path), eval_objective=200, eval_personalized=1,
-                      backbone_first_steps=1, backbone_steps=900)
+    cfg = config.load("pocket", output_dir=str(tmp_path), backbone_first_steps=1, backbone_steps=900,
+                      eval_items={name: 200 for name, kind in KIND.items() if kind == "objective"})
     folder = train.run_backbone(cfg, "pocket-qwen3", persona_fits=False)
     model, tokenizer = models.load(folder)
-    items = [item for item in evaluate.test_items(cfg) if KIND[item.benchmark] == "objective"]
+    items = evaluate.test_items(cfg)
     records = evaluate.answer_items(
         model, tokenizer, items, evaluate.persona_pool(cfg), run="null", model_name="backbone", train_seed=0,
         conditions=("none", "unaligned"), seeds=(0, 1), two_modes=False, temperature=cfg.eval_temperature,

@@ -159,3 +159,12 @@ def test_the_interval_of_a_constant_is_the_constant(value):
     for items in range(2, 60):
         found = stats.mean_interval(pd.concat([records([("a", str(i), value) for i in range(items)], train_seed=s) for s in (0, 1, 2)]))
         assert found["ci_low"] == found["mean"] == found["ci_high"] == value
+
+
+def test_macro_f1_is_that_of_the_labels_and_a_malformed_answer_is_none_of_them():
+    """Hand-worked: yes has precision 2/3 and recall 2/3, no has recall 0: (2/3 + 0) / 2."""
+    frame = pd.DataFrame({"model": "m", "forced": "none", "benchmark": "pubmedqa", "condition": "none", "gold": ["yes", "yes", "yes", "no"],
+                          "answer": ["Yes", "yes ", None, "yes"], "parse_error": [None, None, "no answer", None]})
+    assert stats.macro_f1(frame).tolist() == [pytest.approx((2 / 3) / 2)]
+    right_but_malformed = frame.assign(answer="yes", parse_error="no mode tag")
+    assert stats.macro_f1(right_but_malformed).tolist() == [0.0]

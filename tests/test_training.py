@@ -1,4 +1,4 @@
-"""The stages that train: loss weights, kill and resume, checkpoints, progress."""
+"""The stages that train: kill and resume, checkpoints, progress."""
 
 import json
 import os
@@ -11,44 +11,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file
-from trl import SFTConfig
+from transformers import TrainerState
 
-from pdlib import models, modes, train
-from pdlib.progress import Progress
-from pdlib.schema import Mode
+from pdlib import config, data, models, train
+from pdlib.progress import Progress, read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_mode_token_weight_multiplies_its_loss_only(tiny_model, tokenizer, tmp_path):
-    tag = modes.prefix_ids(tokenizer)[Mode.GENERAL]
-    rows = Dataset.from_list([{"input_ids": [9, *tag, 20, 21], "labels": [-100, *tag, 20, 21]}])
-
-    def loss(weight):
-        args = SFTConfig(output_dir=str(tmp_path), report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False, max_length=None)
-        trainer = train.TwoModeSFTTrainer(tiny_model, args, train_dataset=rows, processing_class=tokenizer, mode_token_weight=weight)
-        batch = trainer.data_collator([trainer.train_dataset[0]])
-        tiny_model.train()
-        value = trainer.compute_loss(trainer.model, batch).item()
-        tiny_model.eval()
-        return value
-
-    logits = tiny_model(torch.tensor([[9, *tag, 20, 21]])).logits[0].log_softmax(-1)
-    each = [-logits[i, token].item() for i, token in enumerate([*tag, 20, 21])]
-    assert loss(1.0) == pytest.approx(sum(each) / 3, rel=1e-4)
-    assert loss(5.0) == pytest.approx((5 * each[0] + each[1] + each[2]) / 3, rel=1e-4)
-
-
 RUN = """
 import sys
-from pdlib import config, train
-cfg = config.load("smoke", output_dir=sys.argv[1], sft_rows=64, sft_batch=8, rl_steps=6, checkpoint_every=2)
+from pdlib import config, data, train
+cfg = config.load("smoke", output_dir=sys.argv[1], sft_batch=8, rl_steps=6, checkpoint_every=2)
 backbone = train.run_backbone(cfg, "pocket-qwen3")
-data = train.run_construct(cfg, backbone)
-sft = train.run_sft(cfg, backbone, data)
-train.run_rl(cfg, sft, data)
+sets = data.run_sft_set(cfg, backbone)
+sft = train.run_sft(cfg, backbone, sets)
+train.run_rl(cfg, sft, sets)
 """
 
 
@@ -104,5 +83,25 @@ def test_progress_drops_the_lines_that_are_done_again(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
     progress = Progress(log, "test")
-    progress.on_train_begin(None, type("State", (), {"global_step": 1}), None)
+    progress.on_train_begin(None, TrainerState(global_step=1), None)
     assert [row["step"] for row in progress.rows] == [1]
+
+
+def test_two_launched_processes_train_as_one_does(tmp_path):
+    """The setting `accelerate` takes SFT and DualGRPO through `accelerate launch`: same batches, same SFT losses, same stages."""
+    def settings(**more):
+        return config.load("smoke", output_dir=str(tmp_path), sft_micro_batch=4, rl_rollouts=4, rl_micro_batch=2, **more)
+
+    one, two = settings(rl_generation_batch=8), settings(rl_generation_batch=4, accelerate="cpu2", processes=2)
+    backbone = train.run_backbone(one, "pocket-qwen3")
+    sets = data.run_sft_set(one, backbone)
+    losses = []
+    for cfg in (one, two):
+        folder = train.run_sft(cfg, backbone, sets)  # the second has other settings, so the stage runs again
+        losses.append(read_log(folder).loss.tolist())
+    assert losses[0] == pytest.approx(losses[1], abs=2e-4) and len(losses[0]) == 3
+    assert (folder / "launch.log").is_file() and models.load(folder)
+    trained = train.run_rl(two, folder, sets)
+    assert len(read_log(trained)) == two.rl_steps
+    facts = json.loads((trained / "manifest.json").read_text())["facts"]
+    assert facts["steps"] == two.rl_steps and facts["questions"] == 6

@@ -41,7 +41,7 @@ def run(cfg: config.Config) -> Path:
     if unknown := set(systems) - set(SYSTEMS):
         raise ValueError(f"unknown systems {sorted(unknown)}, expected some of {', '.join(SYSTEMS)}, or all")
     sft, data, place = cfg.folder() / "sft", cfg.folder() / "data", f"laboratory/{cfg.lab_steps}-steps"
-    asked = {"run": cfg.backbones[0], "forced": (None,), "place": place}
+    asked = {"run": config.run_name(cfg.backbones[0]), "forced": (None,), "place": place}
     once = replace(cfg, eval_runs=1)
     evaluate.run_records(once, "sft_only", sft, **asked)
     for seed in range(cfg.lab_seeds):

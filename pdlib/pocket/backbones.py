@@ -19,6 +19,7 @@ CHAT_TEMPLATE = (
     "{{ '<|' + message.role + '|>' + message.content }}{% if message.role == 'assistant' %}<|end|>{% endif %}"
     "{%- endfor -%}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+NAMES = {"pocket-qwen3": (Qwen3Config, Qwen3ForCausalLM), "pocket-llama": (LlamaConfig, LlamaForCausalLM)}
 INIT_STD = 0.1  # five times the usual 0.02, which learned far more slowly at this width in the few runs tried
 # Fixed strings of the prompt and answer format, one token each: a laptop's minutes go to words, not to boilerplate.
 BOILERPLATE = [
@@ -62,10 +63,9 @@ def build_backbone(name: str, tokenizer: PreTrainedTokenizerFast, seed: int, wid
     Keys start equal to queries, so that attention looks for the same word from the first step on ("mimetic
     initialisation", Trockman & Kolter 2023): whether a persona's word is the question's was then learned sooner (one run each).
     """
-    families = {"pocket-qwen3": (Qwen3Config, Qwen3ForCausalLM), "pocket-llama": (LlamaConfig, LlamaForCausalLM)}
-    if name not in families:
-        raise ValueError(f"unknown pocket backbone {name!r}, expected one of {list(families)}")
-    config_class, model_class = families[name]
+    if name not in NAMES:
+        raise ValueError(f"unknown pocket backbone {name!r}, expected one of {list(NAMES)}")
+    config_class, model_class = NAMES[name]
     set_seed(seed)
     model = model_class(config_class(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,

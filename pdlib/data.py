@@ -1,0 +1,158 @@
+"""The data stages: PersonaDualData for SFT and RL, and the test set. The same functions for the pocket world and real data."""
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, sources, stages
+from pdlib.endpoint import Endpoint
+from pdlib.pocket.world import World
+from pdlib.schema import Item, Persona
+
+POCKET_SEEDS = {"sft": (1, "train"), "rl": (2, "train"), "validation": (3, "validation")}  # added to the seed; split of the world
+
+
+def open_expert(cfg: config.Config) -> experts.Expert:
+    """The expert of `cfg`: the pocket world's own, or a model behind an OpenAI-compatible endpoint.
+
+    What it answers is kept in outputs/<profile>/expert/, so that nothing is asked twice.
+    """
+    if cfg.expert == "pocket":
+        return experts.PocketExpert()
+    return experts.EndpointExpert(Endpoint(
+        cfg.expert_url, cfg.expert, cfg.folder() / "expert", concurrency=cfg.expert_concurrency,
+        requests_per_minute=cfg.expert_requests_per_minute or None, max_tokens=cfg.expert_max_tokens,
+        price_in=cfg.expert_price_in, price_out=cfg.expert_price_out, dry_run=cfg.expert_dry_run))
+
+
+def benchmark_items(cfg: config.Config) -> tuple[list[Item], list[str]]:
+    """(all items of the real benchmarks, the benchmarks that could not be read and are not evaluated): for the leak filters."""
+    absent = [name for name in benchmarks.KIND if name not in cfg.eval_items and not rows.is_there(name, cfg.data_dir)]
+    return [item for name in benchmarks.KIND if name not in absent for item in benchmarks.load(name, cfg.data_dir, n="all")], absent
+
+
+def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: experts.Expert) -> corpus.Corpus:
+    """The questions of `split`: sft | rl | validation."""
+    if cfg.data_dir == "pocket":
+        offset, part = POCKET_SEEDS[split]
+        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share), rng)
+    items, absent = benchmark_items(cfg)
+    opened = corpus.RealCorpus(cfg.data_dir, split, expert, items, cfg.seed)
+    opened.counts.update({f"no rows of {name} here: not filtered against it": 1 for name in absent})
+    return opened
+
+
+def _where(cfg: config.Config, names: Iterable[str]) -> dict:
+    """Settings that every data stage depends on; with files, also their contents."""
+    files = {} if cfg.data_dir in ("pocket", "hub") else {"files": origins(cfg, names)}
+    return cfg.subset("seed", "data_dir", "cue_share", "expert", "persona_pool") | files
+
+
+def origins(cfg: config.Config, names: Iterable[str]) -> dict[str, str]:
+    """Data set -> hub id and commit, or file and sha256; what a stage read, for its manifest."""
+    if cfg.data_dir == "pocket":
+        return {"pocket world": f"seed {cfg.seed}"}
+    return {name: rows.origin(name, cfg.data_dir) for name in dict.fromkeys([*names, "personahub"]) if rows.is_there(name, cfg.data_dir)}
+
+
+def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callable[[list[construct.Asked]], list[float]]:
+    """What `construct.judge_gain` asks: (item, persona) pairs -> accuracy of each."""
+    if cfg.gain_judge == "likelihood" and cfg.data_dir != "pocket":
+        raise ValueError("gain_judge is 'likelihood', which needs the pocket expert's own words; use 'expert' or 'backbone' with real data")
+    if cfg.gain_judge != "likelihood" and not cfg.gain_samples:
+        raise ValueError(f"gain_judge {cfg.gain_judge!r} answers each question gain_samples times; found 0, set it to at least 1")
+    if cfg.gain_judge == "expert":
+        return lambda asked: construct.share_right(asked, expert.answers(asked, cfg.gain_samples))
+    model, tokenizer = models.load(backbone)
+    if cfg.gain_judge == "likelihood":
+        return lambda asked: construct.answer_probability(model, tokenizer, asked)
+    sampling = {"temperature": cfg.eval_temperature, "max_new_tokens": cfg.eval_max_tokens, "batch_size": cfg.eval_batch}
+    return lambda asked: construct.share_right(
+        asked, construct.model_answers(model, tokenizer, asked, cfg.gain_samples, **sampling))
+
+
+def run_sft_set(cfg: config.Config, backbone: Path) -> Path:
+    """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, validation.parquet and a dataset card."""
+    def build(folder: Path) -> dict:
+        rng, expert = random.Random(f"construct|{cfg.seed}"), open_expert(cfg)
+        train, held_out = (open_corpus(cfg, split, rng, expert) for split in ("sft", "validation"))
+        wanted = {source: sum(parts.values()) for source, parts in cfg.sft_composition.items() if parts.get("general")}
+        counts = {source: round(cfg.gain_candidates * n / sum(wanted.values())) for source, n in wanted.items()}
+        pairs = [pair for source, n in counts.items() for pair in train.ask(source, [("aligned", "unaligned")] * n)]
+        judged = construct.judge_gain(_judge(cfg, backbone, expert), pairs)
+        sft, departures = construct.sft_set(
+            judged, train, expert, rng, composition=cfg.sft_composition, rule=cfg.gain_rule, margin=cfg.gain_margin,
+            general_conditions=cfg.sft_general_conditions)
+        check = construct.rl_set(held_out, rng, composition=construct.scale(cfg.rl_composition, cfg.validation_rows),
+                                 unaligned_share=cfg.rl_unaligned_share)
+        for name, part in {"judged": judged, "sft": sft, "validation": check}.items():
+            construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
+        if shared := leaks.disjoint([e.item for e in sft], [e.item for e in check]):
+            raise RuntimeError(f"SFT and validation rows share {sorted(shared)[:5]}; they must be disjoint")
+        facts = {"judged": len(judged), "sft": len(sft), "validation": len(check), "otherwise than composed": dict(departures),
+                 "left out": dict(train.counts + held_out.counts), "rejected by the expert's checks": dict(expert.rejected),
+                 "data": origins(cfg, [*cfg.sft_composition, *benchmarks.KIND])}
+        card.write(folder, cfg, facts)
+        return facts
+
+    settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
+        "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation")
+    return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
+
+
+def run_rl_set(cfg: config.Config, name: str = "data-rl") -> Path:
+    """PersonaDualData, RL part: the questions of `rl_steps` batches, as rl.parquet in the stage folder `name`.
+
+    More questions wanted than `rl_composition` has: the trainer goes over them again (paper Table 6: 5 epochs).
+    """
+    def build(folder: Path) -> dict:
+        rng, expert = random.Random(f"rl|{cfg.seed}"), open_expert(cfg)
+        asked = open_corpus(cfg, "rl", rng, expert)
+        found = construct.rl_set(asked, rng, composition=construct.scale(cfg.rl_composition, cfg.rl_steps * cfg.rl_prompts),
+                                 unaligned_share=cfg.rl_unaligned_share)
+        construct.to_frame(found).to_parquet(folder / "rl.parquet")
+        facts = {"rl": len(found), "left out": dict(+asked.counts), "rejected by the expert's checks": dict(expert.rejected),
+                 "data": origins(cfg, [*cfg.rl_composition, *benchmarks.KIND])}
+        card.write(folder, cfg, facts)
+        return facts
+
+    settings = _where(cfg, [*cfg.rl_composition, *benchmarks.KIND]) | cfg.subset("rl_steps", "rl_prompts", "rl_composition", "rl_unaligned")
+    return stages.once(cfg.folder() / name, build, settings=settings)
+
+
+def _pocket_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
+    items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, n=n, seed=cfg.seed + 10, cue_share=cfg.cue_share)]
+    people = World(cfg.seed + 20, "test")
+    return items, [people.any_persona() for _ in range(cfg.persona_pool)], {}
+
+
+def _real_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
+    expert, rng = open_expert(cfg), random.Random(f"pool|{cfg.seed}")
+    found, foreign = sources.personahub(cfg.data_dir)
+    pool = rng.sample(found, min(cfg.persona_pool, len(found)))
+    items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, cfg.data_dir, n, seed=cfg.seed + 10)]
+    own, translated = personas.in_english([item for item in items if item.aligned], expert)
+    written, dropped = personas.write_aligned([item for item in items if not item.aligned], expert)
+    kept = [replace(item, aligned=written[item.id]) for item in items if item.id in written] + own
+    counts = {"PersonaHub: not in English": foreign, "PersonaHub: English, not drawn": len(found) - len(pool)}
+    return kept, pool, counts | {f"no aligned persona: {reason}": n for reason, n in dropped.items()} | dict(translated)
+
+
+def run_test_set(cfg: config.Config) -> Path:
+    """The test items with their aligned personas, and the people from whom unaligned ones are drawn: test.parquet, pool.parquet.
+
+    The same for every model, condition and training seed. An item for which the expert found no aligned persona that keeps the
+    answer to itself is left out under every condition, and counted.
+    """
+    def build(folder: Path) -> dict:
+        items, pool, counts = _pocket_test(cfg) if cfg.data_dir == "pocket" else _real_test(cfg)
+        pd.DataFrame([{"benchmark": item.benchmark, "item": json.dumps(item.to_dict())} for item in items]).to_parquet(folder / "test.parquet")
+        pd.DataFrame([{"text": p.text, "facts": json.dumps(p.facts)} for p in pool]).to_parquet(folder / "pool.parquet")
+        return {"items": len(items), "personas": len(pool), "left out": counts, "data": origins(cfg, cfg.eval_items)}
+
+    settings = _where(cfg, cfg.eval_items) | cfg.subset("eval_items")
+    return stages.once(cfg.folder() / "data-test", build, settings=settings)

@@ -1,0 +1,91 @@
+"""The notebooks on real rows: profile gpu scaled down, a tiny model of the real architecture, 4-bit LoRA, an expert on loopback."""
+
+import copy
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+from experts_server import FaultyServer
+from real_world import data_folder, speak, tiny_model
+from transformers import AutoModelForCausalLM
+
+from pdlib import config, construct, evaluate, leaks, modes, workbook
+from pdlib.benchmarks import KIND
+from pdlib.schema import Mode
+
+RUN = ["01_persona_interference", "02_dataset_construction", "03_sft", "05_dualgrpo_training", "06_evaluation"]
+
+
+@pytest.fixture(scope="module")
+def ran(shared_data, text_tokenizer, tmp_path_factory):
+    """(folder of the run, its server) after all of RUN."""
+    folder = tmp_path_factory.mktemp("real")
+    model = tiny_model(copy.deepcopy(text_tokenizer), "qwen3", folder / "tiny-qwen3")
+    with FaultyServer(reply=speak) as server:
+        overrides = {
+            "output_dir": str(folder / "outputs"), "data_dir": str(data_folder(shared_data, folder / "data")), "backbones": [str(model)],
+            "expert": "stand-in", "expert_url": server.url, "persona_pool": 20, "gain_candidates": 14,
+            "sft_composition": {"ultramedical": {"general": 2, "personalized": 2}, "flan": {"general": 8, "personalized": 2},
+                                "alignx": {"personalized": 4}},
+            "rl_composition": {"ultramedical": 2, "flan": 3, "alignx": 1}, "validation_rows": 3, "lora_rank": 4, "checkpoint_every": 2,
+            "sft_batch": 4, "sft_max_length": 8192, "rl_steps": 2, "rl_prompts": 2, "rl_rollouts": 4, "rl_micro_batch": 4, "rl_generation_batch": 4, "rl_max_prompt": 8192,
+            "rl_max_completion": 8, "eval_items": dict.fromkeys(KIND, 2), "eval_runs": 1, "eval_max_tokens": 8}
+        cfg = config.load("gpu", **overrides)
+        for name in RUN:
+            workbook.run(name, cfg, overrides)
+        yield cfg.folder(), server
+
+
+def test_every_notebook_ran(ran):
+    for name in RUN:
+        cells = [c for c in nbformat.read(ran[0] / "notebooks" / f"{name}.ipynb", as_version=4).cells if c.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells), name
+
+
+def test_records_of_all_seven_benchmarks(ran):
+    records = evaluate.read_records(ran[0] / "records")
+    assert set(records.benchmark) == set(KIND) and set(records.model) == {"backbone", "sft_only", "personadual"}
+    assert set(records.condition) == {"none", "unaligned", "aligned"} and set(records.run) == {"tiny-qwen3"}
+    assert records.parse_error.notna().all() and not records.correct.any(), "a random model says nothing that parses"
+    assert records[records.condition == "aligned"].prompt.str.contains("my question is").all()
+
+
+def test_the_model_is_plain_safetensors_with_a_token_a_mode(ran):
+    model = AutoModelForCausalLM.from_pretrained(ran[0] / "personadual")
+    assert (ran[0] / "personadual" / "adapter" / "adapter_model.safetensors").is_file()
+    from pdlib import models
+    tokenizer = models.load_tokenizer(ran[0] / "personadual")
+    assert [len(ids) for ids in modes.prefix_ids(tokenizer).values()] == [1, 1] and model.config.vocab_size == len(tokenizer)
+    assert not [p for p in ran[0].rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_the_sets_are_as_composed_and_disjoint(ran):
+    sft, validation = (construct.from_frame(pd.read_parquet(ran[0] / "data" / f"{name}.parquet")) for name in ("sft", "validation"))
+    rl = construct.from_frame(pd.read_parquet(ran[0] / "data-rl" / "rl.parquet"))
+    assert {source: sum(e.source == source for e in sft) for source in ("ultramedical", "flan", "alignx")} == {
+        "ultramedical": 4, "flan": 10, "alignx": 4}
+    items = [[e.item for e in part] for part in (sft, rl, validation)]
+    assert [leaks.disjoint(*pair) for pair in ((items[0], items[1]), (items[0], items[2]), (items[1], items[2]))] == [set()] * 3
+    test = pd.read_parquet(ran[0] / "data-test" / "test.parquet")
+    assert len(test) == 14
+    assert construct.persona_echoes(sft) == []
+
+
+def test_general_requests_never_hold_a_persona(ran):
+    """On every request the expert was sent: who asks stands only in those for personalised trajectories and blind answers."""
+    asked = [text for text, _ in ran[1].log if "The answer to be explained:" in text]
+    general = [text for text in asked if "general knowledge alone" in text]
+    assert general and len(general) < len(asked)
+    assert not [text for text in general if "I am " in text.split("\n")[0]]
+    assert [text for text in asked if text not in general and not text.startswith("I am ")] == []
+    sft = construct.from_frame(pd.read_parquet(ran[0] / "data" / "sft.parquet"))
+    assert {e.mode for e in sft} == set(Mode)
+
+
+def test_the_manifest_says_what_data_code_and_machine(ran):
+    facts = json.loads((ran[0] / "data" / "manifest.json").read_text())
+    assert facts["facts"]["data"]["flan"].startswith("flan.jsonl sha256 ")
+    assert {"provenance", "settings", "versions"} <= set(facts) or "versions" in facts["provenance"]
+    card = (ran[0] / "data" / "README.md").read_text()
+    assert "CC BY-NC-SA 4.0" in card and "flan.jsonl sha256" in card and "The two gain rules" in card

@@ -15,7 +15,7 @@ RUN = $(WORKBOOK) $(if $(SET),--set $(SET))
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=pocket|smoke   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
+	@echo "  PROFILE=pocket|smoke|gpu|paper   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
 
 $(VENV)/.ready: pyproject.toml
 	python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, found " + sys.version)'
@@ -28,7 +28,7 @@ setup: $(VENV)/.ready  ## install the pinned packages into .venv
 lab: setup  ## open the workbook in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks
 
-reproduce: setup  ## run the workbook: PROFILE=pocket (default) or smoke
+reproduce: setup  ## run the workbook: PROFILE=pocket (default), smoke, gpu, paper
 	$(RUN)
 
 notebook: setup  ## run one notebook: NB=03_sft

@@ -59,7 +59,7 @@ def rules(judged: pd.DataFrame, margin: float) -> pd.DataFrame:
     picked = {rule: [construct.select_mode(gain, chance, rule, margin).value for gain, chance in zip(judged.gain, judged.chance)]
               for rule in ("gain", "persona_correct")}
     return pd.crosstab([judged.condition, pd.Series(picked["gain"], name="gain", index=judged.index)],
-                       pd.Series(picked["persona_correct"], name="persona_correct", index=judged.index)).add_prefix("persona_correct: ").reset_index()
+                       pd.Series(picked["persona_correct"], name="persona_correct", index=judged.index)).add_prefix("persona_correct: ").rename_axis(columns=None).reset_index()
 
 
 def _examples(frames: dict[str, pd.DataFrame]):

@@ -22,10 +22,15 @@ PREFERENCE_SOURCES = ("preference", "alignx")  # whose questions only their own 
 SAMPLED = {"ultramedical": "source", "flan": "task"}  # the fact that a source is sampled over (paper App. B.1)
 
 
-def _bucket(item: Item) -> int:
-    """0 to 99, by the words of the question: whoever asks it, and in whatever source it stands."""
-    words = benchmarks.normalize(leaks.bare(item)) or item.id
-    return int(hashlib.sha256(words.encode()).hexdigest(), 16) % 100
+def bucket(text: str) -> int:
+    """0 to 99, by the words of `text`: the same for one question whoever asks it, in whatever source it stands."""
+    return int(hashlib.sha256((benchmarks.normalize(text) or text).encode()).hexdigest(), 16) % 100
+
+
+def strangers(data_dir: str, test: bool) -> tuple[list[Persona], int]:
+    """(people of PersonaHub who ask training questions, or, a fifth of all, test questions; how many are not in English)."""
+    found, foreign = sources.personahub(data_dir)
+    return [persona for persona in found if (bucket(persona.text) < 20) is test], foreign
 
 
 class Corpus(Protocol):
@@ -65,7 +70,7 @@ class RealCorpus:
     def __init__(self, data_dir: str, split: str, expert: Expert, benchmark_items: Sequence[Item], seed: int):
         self.data_dir, self.split, self.expert, self.benchmark_items = data_dir, split, expert, benchmark_items
         self.rng, self.counts = random.Random(f"{split}|{seed}"), Counter()
-        self.pool, self.counts["PersonaHub: not in English"] = sources.personahub(data_dir)
+        self.pool, self.counts["PersonaHub: not in English"] = strangers(data_dir, test=False)
         self._left: dict[str, list[Item]] = {}
 
     def _items(self, source: str) -> list[Item]:
@@ -75,7 +80,7 @@ class RealCorpus:
             kept, leaked = leaks.remove(items, self.benchmark_items)
             self.counts.update({f"{source}: {reason}": n for reason, n in (dropped | leaked).items()})
             low, high = SPLITS[self.split]
-            self._left[source] = [item for item in kept if low <= _bucket(item) < high]
+            self._left[source] = [item for item in kept if low <= bucket(leaks.bare(item)) < high]
         return self._left[source]
 
     def ask(self, source: str, conditions: Sequence[tuple[str, ...]]) -> list[Example]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, sources, stages
+from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, stages
 from pdlib.endpoint import Endpoint
 from pdlib.pocket.world import World
 from pdlib.schema import Item, Persona
@@ -99,8 +99,9 @@ def run_sft_set(cfg: config.Config, backbone: Path) -> Path:
         card.write(folder, cfg, facts)
         return facts
 
+    answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
-        "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation")
+        *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation")
     return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
 
 
@@ -132,13 +133,13 @@ def _pocket_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[st
 
 def _real_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
     expert, rng = open_expert(cfg), random.Random(f"pool|{cfg.seed}")
-    found, foreign = sources.personahub(cfg.data_dir)
+    found, foreign = corpus.strangers(cfg.data_dir, test=True)
     pool = rng.sample(found, min(cfg.persona_pool, len(found)))
     items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, cfg.data_dir, n, seed=cfg.seed + 10)]
     own, translated = personas.in_english([item for item in items if item.aligned], expert)
     written, dropped = personas.write_aligned([item for item in items if not item.aligned], expert)
     kept = [replace(item, aligned=written[item.id]) for item in items if item.id in written] + own
-    counts = {"PersonaHub: not in English": foreign, "PersonaHub: English, not drawn": len(found) - len(pool)}
+    counts = {"PersonaHub: not in English": foreign, "PersonaHub: in English and kept for tests, not drawn": len(found) - len(pool)}
     return kept, pool, counts | {f"no aligned persona: {reason}": n for reason, n in dropped.items()} | dict(translated)
 
 

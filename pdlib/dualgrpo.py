@@ -5,6 +5,9 @@ Departures from the paper, and what it leaves open:
    completion's tokens first (`loss_type="grpo"`), as the original GRPO does.
 2. The forced prefix gets no importance correction, as in the paper; `importance_correction="uniform"` adds it.
 3. `max_completion_length` counts the tokens after the forced prefix, so that both modes get the same room.
+4. The KL term is the plain k3 loss of GRPO and of the authors' code. TRL's default (`use_bias_correction_kl`) is right for tokens that
+   the policy sampled; forced prefixes are not: on one that the policy has left, the brake would grow like the log-ratio instead of
+   the ratio, and a choice would run 15 nats away where k3 stops it at 3 (prefix weight 2, KL 0.04, reward difference 0.3).
 TRL is pinned exactly: this file leans on `_generate_single_turn`, `_calculate_rewards`, `_log_metric`,
 `_generate_and_score_completions`, `_get_per_token_logps_and_entropies`, and on `_compute_loss` taking advantages (B, T).
 """
@@ -39,6 +42,8 @@ class DualGRPOConfig(GRPOConfig):
     forced_prefixes: bool = field(default=True, metadata={"help": "half of the rollouts in each mode (Eq. 5)"})
     chat_template_kwargs: dict | None = field(default_factory=lambda: dict(modes.TEMPLATE_SETTINGS), metadata={
         "help": "as in SFT and evaluation (modes.render_prompt)"})
+    use_bias_correction_kl: bool = field(default=False, metadata={"help": "TRL's KL gradient for tokens sampled by the policy, which "
+                                                                  "forced prefixes are not"})
     loss_type: str = field(default="grpo", metadata={"help": "TRL's loss aggregation; mean over each completion first"})
 
     def __post_init__(self):

@@ -209,7 +209,7 @@ def stock_trainer(saved, tokenizer, folder, reward, **settings):
     stock = {"num_generations": 4, "per_device_train_batch_size": 8, "max_steps": 1, "beta": 0.04} | stock
     args = GRPOConfig(output_dir=str(folder), max_completion_length=8, report_to=[], use_cpu=True, bf16=False, loss_type="grpo",
                       gradient_checkpointing=False, save_strategy="no", disable_tqdm=True,
-                      chat_template_kwargs={"enable_thinking": False}, **stock)
+                      chat_template_kwargs={"enable_thinking": False}, use_bias_correction_kl=False, **stock)
     return ours, trl.GRPOTrainer(str(saved), [reward], args=args, train_dataset=ours.train_dataset, processing_class=tokenizer)
 
 
@@ -240,6 +240,24 @@ def test_without_forcing_grpo_is_stock_trl(saved, tokenizer, tmp_path, settings)
     (loss, gradient), (stock_loss, stock_gradient) = (loss_and_gradient(t, b) for t, b in zip((ours, stock), found))
     assert loss == pytest.approx(stock_loss, abs=1e-6) and stock_gradient.abs().max() > 1e-3
     assert (gradient - stock_gradient).abs().max() <= 1e-6
+
+
+def test_the_brake_on_an_abandoned_prefix_is_that_of_k3(saved, tokenizer, tmp_path):
+    """Slope of beta k3 in the log-probability, beta (1 - ref/pi), also on forced tokens that the policy would hardly write now."""
+    trainer = make_trainer(saved, tokenizer, tmp_path, beta=0.5)
+    _, out = rollouts(trainer)
+    out["advantages"] = torch.zeros_like(out["advantages"])
+    ids, keep = torch.cat([out["prompt_ids"], out["completion_ids"]], 1), out["completion_ids"].shape[1]
+    mask = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
+    logps = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep)[0]
+    out["ref_per_token_logps"][:, 0] += 3.0  # the reference would write the prefix twenty times as often as the policy
+    ratio = (out["ref_per_token_logps"] - logps).exp()
+    weight = out["completion_mask"] / out["completion_mask"].sum(1, keepdim=True) / len(logps)
+    (expected,) = torch.autograd.grad((0.5 * (1 - ratio.detach()) * weight * logps).sum(), weights_of := trainer.model.get_input_embeddings().weight)
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.zero_grad()
+    trainer._compute_loss(trainer.model, out).backward()
+    assert torch.allclose(weights_of.grad, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_gradient_is_that_of_the_written_out_objective(saved, tokenizer, tmp_path):

@@ -10,7 +10,7 @@ from experts_server import FaultyServer
 from real_world import data_folder, speak, tiny_model
 from transformers import AutoModelForCausalLM
 
-from pdlib import config, construct, evaluate, leaks, modes, workbook
+from pdlib import config, construct, evaluate, leaks, models, modes, train, workbook
 from pdlib.benchmarks import KIND
 from pdlib.schema import Mode
 
@@ -19,7 +19,7 @@ RUN = ["01_persona_interference", "02_dataset_construction", "03_sft", "05_dualg
 
 @pytest.fixture(scope="module")
 def ran(shared_data, text_tokenizer, tmp_path_factory):
-    """(folder of the run, its server) after all of RUN."""
+    """(folder of the run, its server, its settings) after all of RUN."""
     folder = tmp_path_factory.mktemp("real")
     model = tiny_model(copy.deepcopy(text_tokenizer), "qwen3", folder / "tiny-qwen3")
     with FaultyServer(reply=speak) as server:
@@ -34,7 +34,7 @@ def ran(shared_data, text_tokenizer, tmp_path_factory):
         cfg = config.load("gpu", **overrides)
         for name in RUN:
             workbook.run(name, cfg, overrides)
-        yield cfg.folder(), server
+        yield cfg.folder(), server, overrides
 
 
 def test_every_notebook_ran(ran):
@@ -54,7 +54,6 @@ def test_records_of_all_seven_benchmarks(ran):
 def test_the_model_is_plain_safetensors_with_a_token_a_mode(ran):
     model = AutoModelForCausalLM.from_pretrained(ran[0] / "personadual")
     assert (ran[0] / "personadual" / "adapter" / "adapter_model.safetensors").is_file()
-    from pdlib import models
     tokenizer = models.load_tokenizer(ran[0] / "personadual")
     assert [len(ids) for ids in modes.prefix_ids(tokenizer).values()] == [1, 1] and model.config.vocab_size == len(tokenizer)
     assert not [p for p in ran[0].rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
@@ -67,8 +66,9 @@ def test_the_sets_are_as_composed_and_disjoint(ran):
         "ultramedical": 4, "flan": 10, "alignx": 4}
     items = [[e.item for e in part] for part in (sft, rl, validation)]
     assert [leaks.disjoint(*pair) for pair in ((items[0], items[1]), (items[0], items[2]), (items[1], items[2]))] == [set()] * 3
-    test = pd.read_parquet(ran[0] / "data-test" / "test.parquet")
-    assert len(test) == 14
+    assert len(pd.read_parquet(ran[0] / "data-test" / "test.parquet")) == 14
+    askers = {e.persona.text for e in sft + rl + validation if e.condition == "unaligned"}
+    assert askers and not askers & set(pd.read_parquet(ran[0] / "data-test" / "pool.parquet").text), "test askers are strangers"
     assert construct.persona_echoes(sft) == []
 
 
@@ -89,3 +89,16 @@ def test_the_manifest_says_what_data_code_and_machine(ran):
     assert {"provenance", "settings", "versions"} <= set(facts) or "versions" in facts["provenance"]
     card = (ran[0] / "data" / "README.md").read_text()
     assert "CC BY-NC-SA 4.0" in card and "flan.jsonl sha256" in card and "The two gain rules" in card
+
+
+def test_llama_with_lora_and_tags_as_text(ran, text_tokenizer, tmp_path):
+    """The other architecture, template, tuning and prefix, through the same stages on the same sets."""
+    llama = tiny_model(copy.deepcopy(text_tokenizer), "llama3_1", tmp_path / "tiny-llama")
+    cfg = config.load("gpu", **ran[2] | {"output_dir": str(tmp_path), "backbones": [str(llama)], "tuning": "lora", "rl_prefix_style": "text"})
+    backbone = train.run_backbone(cfg, cfg.backbones[0])
+    sft = train.run_sft(cfg, backbone, ran[0] / "data")
+    trained = train.rl(cfg, tmp_path / "rl", sft, ran[0] / "data", ran[0] / "data-rl", {"prefix_style": "text"}, "llama")
+    assert trained["steps"] == cfg.rl_steps and models.load(tmp_path / "rl")
+    first, last = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (llama, tmp_path / "rl"))
+    assert first.keys() == last.keys() and any((first[name] != last[name]).any() for name in first)
+    assert len(modes.prefix_ids(models.load_tokenizer(tmp_path / "rl"))[Mode.GENERAL]) > 1

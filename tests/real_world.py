@@ -61,6 +61,8 @@ def speak(messages: list[dict], attempt: int) -> str:
     number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
     if "The answer to be explained:" in text:
         return "First the terms of the question are made clear, then what they imply is worked out step by step, which settles it."
+    if "Answer to be judged:" in text:
+        return "Yes"
     if "Describe, in one sentence" in text:
         return f"a librarian of {number % 1000} villages who collects old maps and letters"
     if "Translate the following text" in text:

@@ -25,7 +25,7 @@ def ran(shared_data, text_tokenizer, tmp_path_factory):
     with FaultyServer(reply=speak) as server:
         overrides = {
             "output_dir": str(folder / "outputs"), "data_dir": str(data_folder(shared_data, folder / "data")), "backbones": [str(model)],
-            "expert": "stand-in", "expert_url": server.url, "persona_pool": 20, "gain_candidates": 14,
+            "expert": "stand-in", "judge_answers": True, "expert_url": server.url, "persona_pool": 20, "gain_candidates": 14,
             "sft_composition": {"ultramedical": {"general": 2, "personalized": 2}, "flan": {"general": 8, "personalized": 2},
                                 "alignx": {"personalized": 4}},
             "rl_composition": {"ultramedical": 2, "flan": 3, "alignx": 1}, "validation_rows": 3, "lora_rank": 4, "checkpoint_every": 2,
@@ -81,6 +81,16 @@ def test_general_requests_never_hold_a_persona(ran):
     assert [text for text in asked if text not in general and not text.startswith("I am ")] == []
     sft = construct.from_frame(pd.read_parquet(ran[0] / "data" / "sft.parquet"))
     assert {e.mode for e in sft} == set(Mode)
+
+
+def test_a_judge_is_asked_beside_the_grader(ran):
+    """Of the random model nothing parses, so all is "no answer"; one good answer put in its place is judged, and differs."""
+    cfg = config.load("gpu", **ran[2])
+    records = evaluate.read_records(ran[0] / "records")
+    found = evaluate.judged(cfg, records, "math500")
+    assert found["n"] == 0 and found["no_answer"] == (records.benchmark.eq("math500") & records.forced.eq("none")).sum()
+    one = records[records.benchmark.eq("math500") & records.forced.eq("none")].head(1).assign(answer="-17", parse_error=None)
+    assert evaluate.judged(cfg, one, "math500")["judge_yes_grader_no"] == 1
 
 
 def test_the_manifest_says_what_data_code_and_machine(ran):

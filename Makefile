@@ -2,20 +2,23 @@
 PROFILE ?= pocket
 NB ?= 00_start_here
 SET ?=
+SEEDS ?=
+BACKBONE ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 WORKBOOK = $(PY) -m pdlib.workbook --profile $(PROFILE)
-RUN = $(WORKBOOK) $(if $(SET),--set $(SET))
+CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seeds=$(SEEDS)) $(SET))
+RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab reproduce notebook lab-estimators report test clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=pocket|smoke|gpu|paper   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
+	@echo "  PROFILE=pocket|smoke|gpu|paper   SEEDS=3   BACKBONE=pocket-llama   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
 
 $(VENV)/.ready: pyproject.toml
 	python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, found " + sys.version)'

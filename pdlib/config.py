@@ -14,11 +14,14 @@ class Config:
 
     profile: str
     seed: int
+    train_seeds: int
     output_dir: str
     # data and people
     data_dir: str
     cue_share: float
     eval_items: dict
+    counterfactual_items: int
+    null_world: bool
     persona_pool: int
     # the expert that writes trajectories and aligned personas
     expert: str
@@ -32,6 +35,7 @@ class Config:
     judge_answers: bool
     # backbone
     backbones: list
+    backbone: str
     backbone_first_steps: int
     backbone_steps: int
     backbone_batch: int
@@ -64,6 +68,9 @@ class Config:
     sft_learning_rate: float
     sft_warmup: float
     sft_max_length: int
+    # DPO (the AlignXpert baselines)
+    dpo_learning_rate: float
+    dpo_beta: float
     # RL
     rl_steps: int
     rl_prompts: int
@@ -94,6 +101,15 @@ class Config:
     def folder(self) -> Path:
         """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel was started."""
         return Path(__file__).resolve().parents[1] / self.output_dir / self.profile
+
+    @property
+    def run(self) -> str:
+        """The name in records of the backbone that the systems are trained on."""
+        return run_name(self.backbone)
+
+    def run_folder(self) -> Path:
+        """outputs/<profile>/<run>: what depends on that backbone."""
+        return self.folder() / file_name(self.backbone)
 
     def overrides(self) -> dict:
         """The settings that differ from the profile's: load(self.profile, **self.overrides()) equals this config."""
@@ -147,6 +163,7 @@ def load(profile: str, **overrides) -> Config:
     if missing:
         raise ValueError(f"profile {profile!r} lacks {', '.join(missing)}")
     values = {k: v[0] for k, v in entries.items()} | overrides
+    values["backbone"] = values["backbone"] or next(iter(values["backbones"]), "")
     sources = {k: v[1] for k, v in entries.items()} | {k: "given at the call" for k in overrides}
     for key, value in values.items():
         if known[key] is float and type(value) is int:
@@ -163,7 +180,7 @@ CHOICES = {  # settings that name one of a few things
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"),
 }
-MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute")  # 0: not used, no limit
+MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items")  # 0: not used, no limit
 
 
 def _check(config: Config):
@@ -186,6 +203,8 @@ def _check(config: Config):
     for name, n in counted.items():
         if type(n) is not int or n < 1:
             raise ValueError(f"setting {name} is {n!r}; expected a whole number of at least 1 (leave out what is not wanted)")
+    if config.backbone not in config.backbones:
+        raise ValueError(f"setting backbone is {config.backbone!r}; expected one of backbones: {', '.join(config.backbones)}")
     for stage in ("sft", "rl"):
         accumulation(config, stage)
     each = config.rl_prompts * config.rl_rollouts // config.processes

@@ -43,7 +43,10 @@ class Corpus(Protocol):
 
 
 class PocketCorpus:
-    """Questions of the pocket world, without end: sources "objective" and "preference"."""
+    """Questions of the pocket world, without end: sources "objective" and "preference".
+
+    For training give a world with taught=True, or held-out words and professions are among what it asks.
+    """
 
     def __init__(self, world: World, rng: random.Random):
         self.world, self.rng, self.counts = world, rng, Counter()

@@ -39,7 +39,7 @@ def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: expe
     """The questions of `split`: sft | rl | validation."""
     if cfg.data_dir == "pocket":
         offset, part = POCKET_SEEDS[split]
-        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share), rng)
+        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, taught=True), rng)
     items, absent = benchmark_items(cfg)
     opened = corpus.RealCorpus(cfg.data_dir, split, expert, items, cfg.seed)
     opened.counts.update({f"no rows of {name} here: not filtered against it": 1 for name in absent})
@@ -102,11 +102,13 @@ def run_sft_set(cfg: config.Config, backbone: Path) -> Path:
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
         *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation")
-    return stages.once(cfg.folder() / "data", build, settings=settings, inputs=[backbone])
+    return stages.once(cfg.run_folder() / "data", build, settings=settings, inputs=[backbone], version=2)
 
 
-def run_rl_set(cfg: config.Config, name: str = "data-rl") -> Path:
-    """PersonaDualData, RL part: the questions of `rl_steps` batches, as rl.parquet in the stage folder `name`.
+def run_rl_set(cfg: config.Config, name: str | None = None) -> Path:
+    """PersonaDualData, RL part: the questions of `rl_steps` batches, as rl.parquet; each training seed has its own.
+
+    name: the stage folder, "data-rl-<seed>" by default.
 
     More questions wanted than `rl_composition` has: the trainer goes over them again (paper Table 6: 5 epochs).
     """
@@ -122,7 +124,7 @@ def run_rl_set(cfg: config.Config, name: str = "data-rl") -> Path:
         return facts
 
     settings = _where(cfg, [*cfg.rl_composition, *benchmarks.KIND]) | cfg.subset("rl_steps", "rl_prompts", "rl_composition", "rl_unaligned")
-    return stages.once(cfg.folder() / name, build, settings=settings)
+    return stages.once(cfg.folder() / (name or f"data-rl-{cfg.seed}"), build, settings=settings, version=2)
 
 
 def _pocket_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
@@ -156,4 +158,37 @@ def run_test_set(cfg: config.Config) -> Path:
         return {"items": len(items), "personas": len(pool), "left out": counts, "data": origins(cfg, cfg.eval_items)}
 
     settings = _where(cfg, cfg.eval_items) | cfg.subset("eval_items")
-    return stages.once(cfg.folder() / "data-test", build, settings=settings)
+    return stages.once(cfg.folder() / "data-test", build, settings=settings, version=2)
+
+
+def test_items(cfg: config.Config) -> list[Item]:
+    """The test items: same for every model and condition, and in no training set."""
+    frame = pd.read_parquet(run_test_set(cfg) / "test.parquet")
+    return [Item.from_dict(json.loads(item)) for item in frame["item"]]
+
+
+def persona_pool(cfg: config.Config) -> list[Persona]:
+    """The people from whom the unaligned personas of the test items are drawn."""
+    frame = pd.read_parquet(run_test_set(cfg) / "pool.parquet")
+    return [Persona(text, json.loads(facts)) for text, facts in zip(frame.text, frame.facts)]
+
+
+def run_counterfactual_set(cfg: config.Config) -> Path:
+    """The first `counterfactual_items` test items of each benchmark under all of personas.COUNTERFACTUAL: asked.parquet."""
+    def build(folder: Path) -> dict:
+        expert, items = open_expert(cfg), pd.Series(test_items(cfg))
+        some = items.groupby([item.benchmark for item in items]).head(cfg.counterfactual_items)
+        asked, counts = personas.variants(list(some), persona_pool(cfg), expert)
+        pd.DataFrame([{"condition": condition, "item": json.dumps(item.to_dict()),
+                       "persona": json.dumps({"text": persona.text, "facts": persona.facts}) if persona else None}
+                      for condition, item, persona in asked]).to_parquet(folder / "asked.parquet")
+        return {"asked": len(asked), "left out": dict(counts), "rejected by the expert's checks": dict(expert.rejected)}
+
+    return stages.once(cfg.folder() / "data-counterfactual", build, settings=cfg.subset("counterfactual_items"), inputs=[run_test_set(cfg)])
+
+
+def asked(folder: Path) -> list[tuple[str, Item, Persona | None]]:
+    """What `run_counterfactual_set` wrote: (condition, question, who asks)."""
+    frame = pd.read_parquet(folder / "asked.parquet")
+    return [(row.condition, Item.from_dict(json.loads(row.item)), Persona(**json.loads(row.persona)) if isinstance(row.persona, str) else None)
+            for row in frame.itertuples()]

@@ -8,17 +8,18 @@ Departures from the paper, and what it leaves open:
 4. The KL term is the plain k3 loss of GRPO and of the authors' code. TRL's default (`use_bias_correction_kl`) is right for tokens that
    the policy sampled; forced prefixes are not: on one that the policy has left, the brake would grow like the log-ratio instead of
    the ratio, and a choice would run 15 nats away where k3 stops it at 3 (prefix weight 2, KL 0.04, reward difference 0.3).
-TRL is pinned exactly: this file leans on `_generate_single_turn`, `_calculate_rewards`, `_log_metric`,
-`_generate_and_score_completions`, `_get_per_token_logps_and_entropies`, and on `_compute_loss` taking advantages (B, T).
+TRL is pinned exactly: this file leans on `_calculate_rewards`, `_log_metric`, `_generate_and_score_completions`,
+`_get_per_token_logps_and_entropies`, and on `_compute_loss` taking advantages (B, T).
 """
 
 import math
 from dataclasses import dataclass, field
 
 import torch
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
-from pdlib import advantages, generate, models, modes
+from pdlib import advantages, generate, modes
+from pdlib.grpo import SharedPrefixGRPOTrainer
 from pdlib.schema import Mode
 
 ORDER = (Mode.GENERAL, Mode.PERSONALIZED)  # axis M of reward tensors
@@ -70,8 +71,8 @@ class DualGRPOConfig(GRPOConfig):
         return (self.estimator_options or {}) | weight
 
 
-class DualGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer whose training rollouts are forced into both modes. Evaluation is never forced.
+class DualGRPOTrainer(SharedPrefixGRPOTrainer):
+    """GRPO whose training rollouts are forced into both modes. Evaluation is never forced.
 
     TRL hands over `num_generations` consecutive copies of each prompt; the first half is forced into the general
     mode, the second half into the personalised one, in new lists (no copy of a prompt shares another's prefix).
@@ -80,7 +81,6 @@ class DualGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        models.give_head_a_bias(self.model)
         if self.args.forced_prefixes and (self.tools or self.rollout_func):
             raise ValueError("forced prefixes are written by the trainer's own generation; found tools or a rollout_func")
         self.prefix_ids = modes.prefix_ids(self._tokenizer)
@@ -89,7 +89,6 @@ class DualGRPOTrainer(GRPOTrainer):
             raise ValueError(f"prefix_style is {self.args.prefix_style!r}, but this tokenizer writes the mode tags as {style}; "
                              f"set prefix_style={style!r}, or change the tokenizer before SFT (models.add_mode_tokens)")
         self._rewards = self._written = None  # (B*M*n,) over all processes: reward; place in ORDER, or len(ORDER) without a tag
-        self._prompt_ids = []
 
     def _rollout_modes(self, count: int) -> list[Mode | None]:
         """The mode forced on each of this process's `count` rollouts (None: free), by its place in its prompt's group."""
@@ -98,16 +97,8 @@ class DualGRPOTrainer(GRPOTrainer):
         first, group = self.accelerator.process_index * count, self.num_generations
         return [ORDER[(first + i) % group // (group // 2)] for i in range(count)]
 
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False):
-        prefixes = [self.prefix_ids[mode] if mode else [] for mode in self._rollout_modes(len(prompt_ids))]
-        forced = [prompt + prefix for prompt, prefix in zip(prompt_ids, prefixes, strict=True)]
-        # vLLM is sent one prompt a group for all its copies; forced copies differ, so each goes by itself.
-        copies = 1 if any(prefixes) else num_generations
-        completion_ids, logps = super()._generate_single_turn(forced, images, multimodal_fields, copies, has_tool_images)
-        if logps is not None:  # NaN: a forced token was not sampled; TRL gives it the ratio 1
-            logps = [[math.nan] * len(prefix) + row for prefix, row in zip(prefixes, logps, strict=True)]
-        self._prompt_ids = prompt_ids
-        return [prefix + ids for prefix, ids in zip(prefixes, completion_ids, strict=True)], logps
+    def _forced_prefixes(self, count: int) -> list[list[int]]:
+        return [self.prefix_ids[mode] if mode else [] for mode in self._rollout_modes(count)]
 
     def _mode_of(self, completion: list[int]) -> Mode | None:
         """The mode whose prefix the completion begins with, forced or chosen; None when it has no tag."""

@@ -1,6 +1,5 @@
 """Evaluation: model x benchmark x persona condition x forced mode x seed -> records, one row an answer."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,30 +12,32 @@ from pdlib.schema import Item, Mode, Persona
 COLUMNS = ["run", "model", "train_seed", "benchmark", "kind", "item_id", "condition", "forced", "seed", "turn", "mode",
            "p_personalized", "prompt", "completion", "answer", "gold", "correct", "parse_error", "n_prompt_tokens",
            "n_completion_tokens"]
+Asked = tuple[str, Item, Persona | None]  # condition, question, who asks
 
 
-def answer_items(model, tokenizer, items: Sequence[Item], pool: Sequence[Persona], *, run: str, model_name: str,
-                 train_seed: int, conditions: Sequence[str], seeds: Sequence[int], forced: Sequence[Mode | None] = (None,),
-                 two_modes: bool = True, temperature: float = 0.6, max_tokens: int = 64, batch_size: int = 250) -> pd.DataFrame:
-    """Records of every combination. Malformed completions are wrong answers, with the reason in `parse_error`.
+def ask_all(items: Sequence[Item], pool: Sequence[Persona], conditions: Sequence[str] = personas.CONDITIONS) -> list[Asked]:
+    """Every item under every condition."""
+    return [(condition, item, personas.assign(item, condition, pool)) for condition in conditions for item in items]
 
-    two_modes=False is a model without modes: no tag is expected of it and P(personalised) is missing.
+
+def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, seeds: Sequence[int],
+           forced: Sequence[Mode | None] = (None,), two_modes: bool = True, prompt: str = "plain", temperature: float = 0.6,
+           max_tokens: int = 64, batch_size: int = 250) -> pd.DataFrame:
+    """Records of every asked question x forced mode x seed. Malformed completions are wrong answers, with the reason in `parse_error`.
+
+    two_modes=False is a model without modes: no tag is expected of it and P(personalised) is missing. prompt: see modes.PROMPTS.
     """
-    if not items:
+    if not asked:
         raise ValueError("no items to evaluate; n must be at least 1")
-    frames = []
-    for condition in conditions:
-        asked = [personas.assign(item, condition, pool) for item in items]
-        prompts = [modes.render_prompt(tokenizer, item, persona) for item, persona in zip(items, asked)]
-        chances = generate.prompt_mode_probability(model, tokenizer, prompts, batch_size) if two_modes else [None] * len(items)
-        for mode in forced:
-            for seed in seeds:
-                outs = generate.complete(model, tokenizer, prompts, forced=mode, temperature=temperature,
-                                         max_new_tokens=max_tokens, batch_size=batch_size, seed=seed)
-                rows = [_record(*row, two_modes) for row in zip(items, prompts, chances, outs)]
-                frames.append(pd.DataFrame(rows).assign(condition=condition, forced=mode.value if mode else "none", seed=seed))
-    records = pd.concat(frames, ignore_index=True)
-    return records.assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
+    prompts = [modes.render_prompt(tokenizer, item, persona, prompt) for _, item, persona in asked]
+    chances, answers = generate.answers(model, tokenizer, prompts, forced=forced, seeds=seeds, temperature=temperature,
+                                        max_new_tokens=max_tokens, batch_size=batch_size)
+    if not two_modes:
+        chances = [None] * len(asked)
+    rows = [_record(item, text, chance, out, two_modes) | {"condition": condition, "forced": mode.value if mode else "none", "seed": seed}
+            for (mode, seed), outs in answers.items()
+            for (condition, item, _), text, chance, out in zip(asked, prompts, chances, outs, strict=True)]
+    return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
 
 
 def _record(item: Item, prompt: str, chance: float | None, out: generate.Completion, two_modes: bool) -> dict:
@@ -49,47 +50,56 @@ def _record(item: Item, prompt: str, chance: float | None, out: generate.Complet
             "n_prompt_tokens": out.n_prompt_tokens, "n_completion_tokens": out.n_tokens}
 
 
-def test_items(cfg: config.Config) -> list[Item]:
-    """The test items: same for every model and condition, and in no training set."""
-    frame = pd.read_parquet(data.run_test_set(cfg) / "test.parquet")
-    return [Item.from_dict(json.loads(item)) for item in frame["item"]]
+def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str | None = None, train_seed: int | None = None,
+                two_modes: bool = True, forced: Sequence[Mode | None] | None = None, prompt: str = "plain", preferences: bool = False,
+                counterfactual: bool = False, place: str = ".") -> Path:
+    """Evaluate the model in `folder` into `records/<run>.<model>[.<train seed>].parquet`; a stage, so nothing is asked twice.
 
-
-def persona_pool(cfg: config.Config) -> list[Persona]:
-    """The people from whom the unaligned personas of the test items are drawn."""
-    frame = pd.read_parquet(data.run_test_set(cfg) / "pool.parquet")
-    return [Persona(text, json.loads(facts)) for text, facts in zip(frame.text, frame.facts)]
-
-
-def run_records(cfg: config.Config, model_name: str, folder: Path, run: str, two_modes: bool = True,
-                forced: Sequence[Mode | None] | None = None, train_seed: int | None = None, place: str = ".") -> Path:
-    """Evaluate one trained model into `records/<run>.<model>.parquet`; a stage of its own, so nothing is asked twice.
-
-    The items follow cfg.seed whatever `train_seed` says (default: cfg.seed), so that models of several seeds can be paired.
-    forced: None is the free mode; by default free and, for a model with modes, both forced ones. place: a folder within
-    cfg.folder() for records and stage.
+    The items follow cfg.seed whatever `train_seed` says, so that models of several seeds can be paired; None is a model that was not
+    trained here, with seed cfg.seed in its records. run: cfg.run by default. forced: None is the free mode; by default free and, for a
+    model with modes, both forced ones. preferences: askers state their preferences instead of themselves (AlignXpert-PBA).
+    counterfactual: the items' counterfactual conditions instead of the three usual ones. place: a folder within cfg.folder().
     """
-    name = f"{config.file_name(run)}.{model_name}" + (f".{train_seed}" if train_seed is not None else "")
+    run = run or cfg.run
+    parts = [config.file_name(run), model_name, *([str(train_seed)] if train_seed is not None else []), *(["counterfactual"] * counterfactual)]
+    name = ".".join(parts)
     forced = tuple(forced or ((None, *Mode) if two_modes else (None,)))
     train_seed = cfg.seed if train_seed is None else train_seed
     target = cfg.folder() / place / "records" / f"{name}.parquet"
+    questions = data.run_counterfactual_set(cfg) if counterfactual else data.run_test_set(cfg)
 
     def build(_: Path) -> dict:
+        asked = [a for a in data.asked(questions) if a[0] not in personas.CONDITIONS] if counterfactual else ask_all(data.test_items(cfg), data.persona_pool(cfg))
+        if preferences:
+            asked = _by_preferences(asked, data.open_expert(cfg))
         model, tokenizer = models.load(folder)
-        records = answer_items(
-            model, tokenizer, test_items(cfg), persona_pool(cfg), run=run, model_name=model_name, train_seed=train_seed,
-            conditions=personas.CONDITIONS, seeds=range(cfg.eval_runs), forced=forced,
-            two_modes=two_modes, temperature=cfg.eval_temperature, max_tokens=cfg.eval_max_tokens, batch_size=cfg.eval_batch)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        records.to_parquet(temporary, index=False)
-        os.replace(temporary, target)
+        records = answer(model, tokenizer, asked, run=run, model_name=model_name, train_seed=train_seed, seeds=range(cfg.eval_runs),
+                         forced=forced, two_modes=two_modes, prompt=prompt, temperature=cfg.eval_temperature,
+                         max_tokens=cfg.eval_max_tokens, batch_size=cfg.eval_batch)
+        write(records, target)
         return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum())}
 
-    settings = cfg.subset("seed", "eval_") | {
-        "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed}
-    stages.once(cfg.folder() / place / f"evaluation-{name}", build, settings=settings, inputs=[folder, data.run_test_set(cfg)], products=[target])
+    settings = cfg.subset("seed", "eval_") | {"run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced],
+                                              "train_seed": train_seed, "prompt": prompt, "preferences": preferences}
+    stages.once(cfg.folder() / place / "evaluation" / name, build, settings=settings, inputs=[folder, questions], products=[target])
     return target
+
+
+def _by_preferences(asked: Sequence[Asked], expert: experts.Expert) -> list[Asked]:
+    """The same questions by askers who state what they prefer; ValueError where the expert found no preferences."""
+    people = list({persona.text: persona for _, _, persona in asked if persona}.values())
+    stated = {persona.text: found for persona, found in zip(people, expert.preferences(people), strict=True)}
+    if lost := [text for text, found in stated.items() if found is None]:
+        raise ValueError(f"the expert states no preferences of {len(lost)} personas, the first: {lost[0]!r}; ask again, or another expert")
+    return [(condition, item, stated[persona.text] if persona else None) for condition, item, persona in asked]
+
+
+def write(records: pd.DataFrame, target: Path) -> None:
+    """Write records so that a reader sees all of them or none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    records[COLUMNS].to_parquet(temporary, index=False)
+    os.replace(temporary, target)
 
 
 def judged(cfg: config.Config, records: pd.DataFrame, benchmark: str) -> dict:
@@ -97,17 +107,17 @@ def judged(cfg: config.Config, records: pd.DataFrame, benchmark: str) -> dict:
 
     The paper has an LLM judge PubMedQA and MATH500; here it decides nothing.
     """
-    items = {item.id: item for item in test_items(cfg)}
+    items = {item.id: item for item in data.test_items(cfg)}
     rows = records[(records.benchmark == benchmark) & (records.forced == "none")]
     answers = rows.answer.where(rows.parse_error.isna(), None)
     return {"benchmark": benchmark} | experts.agreement([items[i] for i in rows.item_id], list(answers), data.open_expert(cfg))
 
 
-def read_records(folder: Path | str) -> pd.DataFrame:
-    """All records under `folder`; ValueError when there are none or a column of the contract is missing."""
-    files = sorted(Path(folder).glob("*.parquet"))
+def read_records(source: Path | str | Sequence[Path]) -> pd.DataFrame:
+    """All records of a folder or of some files; ValueError when there are none or a column of the contract is missing."""
+    files = sorted(Path(source).glob("*.parquet")) if isinstance(source, (str, Path)) else source
     if not files:
-        raise ValueError(f"no records in {folder}; run `make reproduce` first")
+        raise ValueError(f"no records in {source}; run `make reproduce` first")
     frames = []
     for file in files:
         frame = pd.read_parquet(file)

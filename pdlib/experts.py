@@ -15,8 +15,9 @@ from sklearn.metrics import cohen_kappa_score
 from pdlib import grading, modes
 from pdlib.endpoint import Endpoint, Messages
 from pdlib.pocket import expert as pocket
-from pdlib.pocket.world import lexicon
+from pdlib.pocket.world import PERSONA_TEMPLATES, World, is_held_out_persona, lexicon
 from pdlib.schema import Item, Mode, Persona
+from pdlib.sources import language
 
 AGAIN = 2  # how often a reply that does not pass its check is asked for anew
 EMPTY = "empty or cut off"
@@ -40,6 +41,18 @@ _PERSONA = """A question somebody asked:
 Describe, in one sentence of at most 30 words, a person for whom it is natural to ask this: their background should help to \
 understand what is meant. The sentence continues the words "I am", for example: a nurse who works night shifts in a children's ward. \
 Do not answer the question, and use no word that would give its answer away. Reply with the description alone."""
+_RIVAL = """A question somebody asked:
+{question}
+
+Describe, in one sentence of at most 30 words, a person who would easily misread it: from their background, its words would seem to \
+mean something else than what is meant{options}. The sentence continues the words "I am", for example: a nurse who works \
+night shifts in a children's ward. Do not answer the question, do not say what is meant or how it is misread, and use no word that \
+would give its answer away. Reply with the description alone."""
+_PREFERENCES = """Somebody describes themselves: I am {persona}.
+
+Say, in one sentence of at most 30 words, what this person prefers in an answer: length, tone, detail, the kind of examples and \
+interests that suit them. The sentence continues the words "I am", for example: somebody who likes gardening and wants short answers \
+with one example. Leave out occupation, studies, background, age and name. Reply in English, with the sentence alone."""
 _TRANSLATE = """Translate the following text into English. Keep its meaning, tone and names; add and explain nothing. \
 Reply with the translation alone.
 
@@ -61,7 +74,7 @@ _ASKER = re.compile(r"\bpersona\b|\b(the|this) (user|asker|questioner)\b|\bwho(e
 
 
 class Expert(Protocol):
-    """Whoever can do the five tasks; None stands for what could not be had, and `rejected` counts these by reason."""
+    """Whoever can do the seven tasks; None stands for what could not be had, and `rejected` counts these by reason."""
 
     name: str
     rejected: Counter
@@ -74,6 +87,12 @@ class Expert(Protocol):
 
     def personas(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
         """Aligned personas, written from the question's words alone; another `attempt` writes others."""
+
+    def rivals(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
+        """Personas who fit another reading of the question, which would lead to a wrong answer; objective items only."""
+
+    def preferences(self, personas: Sequence[Persona]) -> list[Persona | None]:
+        """What each person prefers in an answer, without occupation and background, as a text that follows "I am "."""
 
     def translations(self, texts: Sequence[str]) -> list[str | None]:
         """The texts in English."""
@@ -106,6 +125,13 @@ def check_asked(item: Item, mode: Mode, persona: Persona | None) -> None:
                          + ("is written without the persona, found one" if persona else "needs a persona, found none"))
 
 
+def check_objective(items: Sequence[Item]) -> None:
+    """ValueError for personalised items: what is asked there follows from the asker, so no other reading is wrong."""
+    if own := [item.id for item in items if item.kind != "objective"]:
+        raise ValueError(f"{len(own)} items are personalised ({own[0]!r} ...): their answer is the asker's own and has no rival reading; "
+                         "pass objective items")
+
+
 class PocketExpert:
     """The expert of the pocket world: knows every sense of every word, and which is meant as far as question and asker tell.
 
@@ -128,6 +154,18 @@ class PocketExpert:
     def personas(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
         return [item.aligned for item in items]
 
+    def rivals(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
+        """A person of another field in which the word has a sense, else like the aligned one; None where no field would mislead."""
+        check_objective(items)
+        found = [_pocket_rival(item, attempt) for item in items]
+        if missing := found.count(None):
+            self.rejected["rival: no reading of the word changes the answer"] += missing
+        return found
+
+    def preferences(self, personas: Sequence[Persona]) -> list[Persona | None]:
+        """Hobby and reply preference of each, with a plain person in place of the occupation."""
+        return [_pocket_preference(persona) for persona in personas]
+
     def translations(self, texts: Sequence[str]) -> list[str | None]:
         raise ValueError(f"the pocket expert knows English only and cannot translate {len(texts)} texts; use an endpoint")
 
@@ -136,10 +174,39 @@ class PocketExpert:
         return [_pocket_verdict(item, answer) for item, answer in asked]
 
 
-def _pocket_answer(item: Item, persona: Persona | None, sample: int) -> str:
-    """Blind: reads the question's facts (word, cue, count, gloss asked about), never its field or gold."""
+def _check_pocket(item: Item) -> None:
     if item.source != "pocket":
         raise ValueError(f"item {item.id!r} is not of the pocket world (source {item.source!r}); ask an endpoint")
+
+
+def _pocket_rival(item: Item, attempt: int) -> Persona | None:
+    """Of a field other than the gold's whose sense would be answered wrong, one among options or question where there is one."""
+    _check_pocket(item)
+    facts, world = item.facts, World(f"rival|{item.id}|{attempt}", "test")
+    if item.gold == "maybe" and item.benchmark == "pubmedqa":  # what is asked about is no sense of the word in any field
+        return None
+    senses = (lexicon().units if item.benchmark == "math500" else lexicon().words)[facts["word"]]
+    others = [field for field in senses if field != facts["field"]]
+    shown = [field for field in others if senses[field][0] in (*item.options, facts.get("g"))]
+    like = {key: item.aligned.facts[key] for key in ("hobby", "style")} if item.aligned else {}
+    return world.persona(world.rng.choice(shown or others), facts["word"], **like)
+
+
+def _pocket_preference(persona: Persona) -> Persona:
+    """A plain person with its hobby and style; the combination is one that training may hold where the original is."""
+    facts, plain = persona.facts, lexicon().plain_people
+    if not {"occupation", "hobby", "style"} <= set(facts):
+        raise ValueError(f"the persona {persona.text[:60]!r} is not of the pocket world: its facts are {facts}; ask an endpoint")
+    withheld = is_held_out_persona(facts["occupation"], facts["hobby"], facts["style"])
+    usual = [who for who in plain if is_held_out_persona(who, facts["hobby"], facts["style"]) is withheld]
+    who = random.Random(f"preference|{persona.text}").choice(usual or plain)
+    text = PERSONA_TEMPLATES[0].format(job=who, study="", hobby=facts["hobby"], style=facts["style"])
+    return Persona(text, {"field": None, "occupation": who, "hobby": facts["hobby"], "style": facts["style"], "studies": None})
+
+
+def _pocket_answer(item: Item, persona: Persona | None, sample: int) -> str:
+    """Blind: reads the question's facts (word, cue, count, gloss asked about), never its field or gold."""
+    _check_pocket(item)
     lex, facts, guess = lexicon(), item.facts, random.Random(f"{item.id}|{sample}")
     about = persona.facts if persona else {}
     if item.kind == "personalized":
@@ -204,6 +271,17 @@ class EndpointExpert:
         requests = [_user(_PERSONA.format(question=_shown(item, options=False))) for item in items]
         return self._ask_until("persona", requests, lambda i, reply: _read_persona(reply), attempt * (1 + AGAIN))
 
+    def rivals(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
+        """Options are shown, none of them marked: a wrong one is to look right. `personas.write_rivals` drops what names the answer."""
+        check_objective(items)
+        another = {True: ", or another option than the right one would look right", False: ""}
+        requests = [_user(_RIVAL.format(question=_shown(item), options=another[bool(item.options)])) for item in items]
+        return self._ask_until("rival", requests, lambda i, reply: _read_persona(reply), attempt * (1 + AGAIN))
+
+    def preferences(self, personas: Sequence[Persona]) -> list[Persona | None]:
+        requests = [_user(_PREFERENCES.format(persona=modes.persona_text(persona.text))) for persona in personas]
+        return self._ask_until("preference", requests, lambda i, reply: _read_persona(reply, english=True))
+
     def translations(self, texts: Sequence[str]) -> list[str | None]:
         return self._ask_until("translation", [_user(_TRANSLATE.format(text=text)) for text in texts],
                                lambda i, reply: (reply, None if reply else EMPTY))
@@ -240,12 +318,14 @@ def _gold(item: Item) -> str:
     return item.gold + (f" (also accepted: {'; '.join(item.aliases)})" if item.aliases else "")
 
 
-def _read_persona(reply: str) -> tuple[Persona | None, str | None]:
+def _read_persona(reply: str, english: bool = False) -> tuple[Persona | None, str | None]:
     text = modes.persona_text(reply.strip().strip('"“”'))
     if not text:
         return None, EMPTY
     if "\n" in text or len(text.split()) > PERSONA_WORDS:
         return None, f"more than one sentence of {PERSONA_WORDS} words"
+    if english and (code := language(text)) != "en":
+        return None, f"not in English ({code})"
     return Persona(text), None
 
 

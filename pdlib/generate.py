@@ -1,5 +1,6 @@
 """Batched generation with a free or a forced mode, and P(mode) from the logits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pdlib import modes
 from pdlib.schema import Item, Mode, Persona
+from pdlib.shared_prefix import attention, decode
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Completion:
 
 
 def _batches(prompts: list[list[int]], batch_size: int):
-    """Index batches of similar prompt length, longest first, so that little is padded and memory fails early."""
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    """Index batches of similar prompt length, longest first, so that little is padded and memory fails early; equal prompts together."""
+    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i]))
     return [order[start:start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -34,12 +36,68 @@ def _prompt_ids(tokenizer, prompts: list[str] | list[list[int]]) -> list[list[in
     return tokenizer(prompts, add_special_tokens=False)["input_ids"] if as_text else list(prompts)
 
 
+def _cannot_share(model) -> bool:
+    if reason := attention.obstacle(model):
+        attention.state("generation", reason)
+    return reason is not None
+
+
 @torch.no_grad()
+def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], *, forced: Sequence[Mode | None] = (None,),
+            seeds: Sequence[int] = (0,), temperature: float = 0.6, max_new_tokens: int = 64, batch_size: int = 250
+            ) -> tuple[list[float], dict[tuple[Mode | None, int], list[Completion]]]:
+    """P(personalised) [Eq. 1] of each prompt, and one completion a prompt for each forced mode (None: free) and seed.
+
+    A prompt goes through the network once for all of them (pdlib.shared_prefix). batch_size: completions at a time, but at least those
+    of one prompt. A completion depends on its prompt's place, its mode and its seed only, not on what else is asked.
+    """
+    if _cannot_share(model):
+        options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
+        return (prompt_mode_probability(model, tokenizer, prompts, batch_size),
+                {(mode, seed): _plain(model, tokenizer, prompts, mode, seed=seed, **options) for mode in forced for seed in seeds})
+    ids, prefixes = _prompt_ids(tokenizer, prompts), modes.prefix_ids(tokenizer)
+    at = modes.decision_index(list(prefixes.values()))
+    choice = [prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)]
+    draws = {seed: torch.rand(len(ids), max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds}
+    chances, out = {}, {(mode, seed): {} for mode in forced for seed in seeds}
+    for batch in _batches(ids, max(1, batch_size // len(out))):
+        distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(tuple(ids[i]) for i in batch))}
+        rows = [(i, mode, seed) for i in batch for mode, seed in out]
+        with attention.switched_on(model):
+            prefill = decode.Prefill(model, list(distinct), prefixes[Mode.GENERAL][:at])
+            found = decode.sample(
+                model, prefill, [distinct[tuple(ids[i])] for i, _, _ in rows], [prefixes.get(mode, []) for _, mode, _ in rows],
+                draws=torch.stack([draws[seed][i] for i, _, seed in rows]), temperature=temperature,
+                max_new_tokens=max_new_tokens, eos=[tokenizer.eos_token_id])
+        likely = dict(zip(distinct, prefill.logits_after[:, choice].softmax(-1)[:, 1].tolist()))
+        for (i, mode, seed), row in zip(rows, found):
+            chances[i] = likely[tuple(ids[i])]
+            out[mode, seed][i] = _completion(tokenizer, len(ids[i]), prefixes.get(mode, []), row)
+    order = range(len(ids))
+    return [chances[i] for i in order], {key: [found[i] for i in order] for key, found in out.items()}
+
+
+def _completion(tokenizer, n_prompt_tokens: int, prefix: list[int], row: list[int]) -> Completion:
+    ended = row[-1] == tokenizer.eos_token_id and len(row) > len(prefix)
+    text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
+    return Completion(text, n_prompt_tokens, len(row), not ended)
+
+
 def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], *, forced: Mode | None = None,
              temperature: float = 0.6, max_new_tokens: int = 64, batch_size: int = 250, seed: int = 0) -> list[Completion]:
     """Sample one completion a prompt; `forced` puts that mode's prefix first [Eq. 5]; temperature 0 is greedy."""
+    options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    if _cannot_share(model):
+        return _plain(model, tokenizer, prompts, forced, seed=seed, **options)
+    return answers(model, tokenizer, prompts, forced=(forced,), seeds=(seed,), **options)[1][forced, seed]
+
+
+@torch.no_grad()
+def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperature: float, max_new_tokens: int, batch_size: int,
+           seed: int) -> list[Completion]:
+    """One mode and seed by transformers' own `generate`, for models that cannot share prefixes."""
     set_seed(seed)
-    prefix = modes.prefix_ids(tokenizer)[forced] if forced else []
+    prefix = modes.prefix_ids(tokenizer)[mode] if mode else []
     ids = [prompt + prefix for prompt in _prompt_ids(tokenizer, prompts)]
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
     out: dict[int, Completion] = {}
@@ -48,10 +106,8 @@ def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id,
                                 eos_token_id=tokenizer.eos_token_id, **sampling)
         for i, row in zip(batch, output[:, inputs["input_ids"].shape[1]:].tolist()):
-            ended = tokenizer.eos_token_id in row
-            row = row[:row.index(tokenizer.eos_token_id)] if ended else row
-            text = tokenizer.decode(prefix + row, skip_special_tokens=True)
-            out[i] = Completion(text, len(ids[i]) - len(prefix), len(prefix) + len(row) + ended, not ended)
+            row = row[:row.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in row else row
+            out[i] = _completion(tokenizer, len(ids[i]) - len(prefix), prefix, prefix + row)
     return [out[i] for i in range(len(ids))]
 
 

@@ -15,6 +15,11 @@ CHOICE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"A/
 FREE_INSTRUCTION = '\nPlease return your answer in JSON format:\n{"answer":"your answer"}'
 # Qwen3's non-thinking form; the day Llama 3's templates print (3.1's default), or prompts would change daily. Others ignore both.
 TEMPLATE_SETTINGS = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+PROMPTS = {  # what is said before all else; the baselines that prompt a model without training it say something
+    "plain": "",
+    "personal": "Use what I say about myself.\n",
+    "two_modes": f"Begin with {Mode.GENERAL.tag} if who I am does not matter, or with {Mode.PERSONALIZED.tag} if it does.\n",
+}
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 
 _TAG = re.compile("|".join(re.escape(mode.tag) for mode in Mode))
@@ -41,16 +46,16 @@ def persona_text(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def user_message(item: Item, persona: Persona | None) -> str:
-    """The user turn for `item`, asked by `persona` (None: nobody in particular)."""
+def user_message(item: Item, persona: Persona | None, style: str = "plain") -> str:
+    """The user turn for `item`, asked by `persona` (None: nobody in particular); style: one of PROMPTS."""
     lines = [item.question, *(f"{LETTERS[i]}) {text}" for i, text in enumerate(item.options))]
     lead = f"I am {persona_text(persona.text)}, my question is:\n" if persona else ""
-    return lead + "\n".join(lines) + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
+    return PROMPTS[style] + lead + "\n".join(lines) + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
 
 
-def render_prompt(tokenizer, item: Item, persona: Persona | None) -> str:
+def render_prompt(tokenizer, item: Item, persona: Persona | None, style: str = "plain") -> str:
     """The prompt text up to where the model starts to write: SFT, RL and evaluation all use this one."""
-    messages = [{"role": "user", "content": user_message(item, persona)}]
+    messages = [{"role": "user", "content": user_message(item, persona, style)}]
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
 
 

@@ -18,8 +18,11 @@ class Reward:
         return ACCURACY_WEIGHT * self.accuracy + FORMAT_WEIGHT * self.format
 
 
-def score(text: str, item: Item) -> Reward:
-    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not the format."""
-    parsed = modes.parse(text)
+def score(text: str, item: Item, require_mode: bool = True) -> Reward:
+    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not the format.
+
+    require_mode=False: of a model without modes no tag is expected.
+    """
+    parsed = modes.parse(text, require_mode)
     correct = parsed.answer is not None and benchmarks.grade(item, parsed.answer)[0]
     return Reward(float(correct), float(parsed.error is None))

@@ -1,7 +1,7 @@
 """The nouns of the project: an item (question), a persona, a reasoning mode, a training example."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 
@@ -91,6 +91,10 @@ class Example:
     mode: Mode | None = None
     reasoning: str = ""
     answer: str = ""
+
+    def without_mode(self) -> "Example":
+        """The same trajectory for a model without modes: no tag."""
+        return replace(self, mode=None)
 
     def to_row(self) -> dict:
         """A flat row for parquet; `from_row` is its inverse."""

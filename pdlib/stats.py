@@ -1,10 +1,25 @@
-"""Queries on the records: accuracies, mode shares, differences, with intervals that respect what is paired."""
+"""Queries on the records: accuracies, mode shares, differences, with intervals that respect what is paired.
+
+Intervals resample items within their benchmark and, where there are several, training seeds; sampling runs are averaged first.
+With few training seeds they are too narrow for the seeds' part (three seeds show two thirds of the variance), with one they hold for
+that one training.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 LEVEL = 0.95
+BLOCKS = {  # the three averages of Tables 1, 2, 8 and 9 -> kind and condition of the records
+    "objective unaligned": ("objective", "unaligned"),
+    "objective aligned": ("objective", "aligned"),
+    "personalised": ("personalized", "aligned"),
+}
+MEAN = "mean of the blocks"
+ITEM = ["benchmark", "item_id", "train_seed"]
 
 
 def block_average(records: pd.DataFrame) -> pd.Series:
@@ -38,12 +53,12 @@ def share_table(records: pd.DataFrame) -> pd.Series:
 
 def _item_means(records: pd.DataFrame, value: str) -> pd.Series:
     """Mean of `value` over sampling runs, for each benchmark, item and training seed."""
-    return records.groupby(["benchmark", "item_id", "train_seed"])[value].mean().astype(float)
+    return records.groupby(ITEM)[value].mean().astype(float)
 
 
 def mean_interval(records: pd.DataFrame, value: str = "correct", **bootstrap) -> dict:
     """Benchmark-averaged mean of `value` with a bootstrap interval over items and training seeds, see `difference`."""
-    return _bootstrap(_item_means(records, value), **bootstrap)
+    return _bootstrap(_item_means(records, value).to_frame(), **bootstrap)
 
 
 def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", **bootstrap) -> dict:
@@ -53,33 +68,167 @@ def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", 
     (1000), seed (0) and comparisons; with that many, {wide_low, wide_high} hold for all of them together (Bonferroni).
     Raises ValueError when the two sides do not hold the same items and seeds.
     """
+    return _bootstrap(_item_differences(left, right, value).to_frame(), **bootstrap)
+
+
+def mean_of_blocks(new: Sequence[pd.DataFrame], old: Sequence[pd.DataFrame] | None = None, value: str = "correct", **bootstrap) -> dict:
+    """Mean over blocks (each weighs alike) of `mean_interval`, or with `old` of `difference`; an item of two blocks is resampled as one.
+
+    bootstrap, the keys of the result and errors: see `difference`; n counts an item of two blocks once.
+    """
+    parts = [_item_means(block, value) for block in new] if old is None else [
+        _item_differences(*sides, value) for sides in zip(new, old, strict=True)]
+    return _bootstrap(pd.concat(parts, axis=1, keys=range(len(parts))), **bootstrap)
+
+
+def _item_differences(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct") -> pd.Series:
     one, two = _item_means(left, value), _item_means(right, value)
     both = one.index.intersection(two.index)
     if len(both) != len(one) or len(both) != len(two):
         raise ValueError(f"the two sides hold {len(one)} and {len(two)} items (of a seed), {len(both)} in common; "
                          "compare like with like")
-    return _bootstrap(one - two, **bootstrap)
+    return one - two
 
 
-def _bootstrap(items: pd.Series, draws: int = 1000, seed: int = 0, comparisons: int | None = None) -> dict:
-    """Percentile interval of the mean of benchmark means."""
-    rng = np.random.default_rng(seed)
-    tables = [group.unstack("train_seed").to_numpy() for _, group in items.groupby("benchmark")]  # (items, seeds) each
-    if not tables:
+def _bootstrap(items: pd.DataFrame, draws: int = 1000, seed: int = 0, comparisons: int | None = None) -> dict:
+    return summary(resample(items, draws, seed).mean(axis=1), comparisons) | {"n": count(items)}
+
+
+def count(items: pd.DataFrame | pd.Series) -> int:
+    """How many items an index of (benchmark, item_id, train_seed) names."""
+    return len(items.index.droplevel("train_seed").unique())
+
+
+def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Mean of benchmark means of each column: row 0 as observed, rows 1 to `draws` with items and training seeds drawn anew.
+
+    items: index benchmark, item_id, train_seed. All columns share the draws, so sums of them are paired; a column may lack a
+    benchmark as a whole (it is no mean over it). ValueError where seeds hold different items, or nothing is there.
+    """
+    if items.empty:
         raise ValueError("no records to average: the filter left nothing; check model, condition and kind")
-    seeds = tables[0].shape[1]
-    if any(np.isnan(table).any() for table in tables):
-        raise ValueError("the training seeds hold different items; evaluate all of them on the same ones")
-    times_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds)
-    means = []
-    for table in tables:
-        times_item = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), draws) / len(table)  # (draws, items)
-        means.append(((times_item @ table) * times_seed).sum(1))
-    found = {"mean": np.mean([table.mean() for table in tables])}
-    for name, count in {"ci": 1, "wide": comparisons}.items():
-        if count is None:
+    rng = np.random.default_rng(seed)
+    seeds = items.index.unique("train_seed").size
+    times_seed = _times(rng, seeds, draws)
+    total, benchmarks = np.zeros((draws + 1, items.shape[1])), np.zeros(items.shape[1])
+    for name, group in items.groupby(level="benchmark"):
+        held = group.notna().any().to_numpy()
+        table = group.loc[:, held].droplevel("benchmark").unstack("train_seed")  # (items, columns x seeds)
+        if table.shape[1] != held.sum() * seeds or table.isna().any(axis=None):
+            raise ValueError(f"the training seeds (or columns) hold different items of {name}; evaluate all of them on the same ones")
+        drawn = (_times(rng, len(table), draws) @ table.to_numpy(float)).reshape(draws + 1, -1, seeds)
+        total[:, held] += np.einsum("dks,ds->dk", drawn, times_seed)
+        benchmarks += held
+    if not benchmarks.all():
+        raise ValueError(f"no records to average in {list(items.columns[benchmarks == 0])}; check model, condition and kind")
+    return pd.DataFrame(total / benchmarks, columns=items.columns)
+
+
+def _times(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
+    """(draws + 1, n) shares: row 0 takes each of n once, the others n of them with replacement."""
+    return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), draws)]) / n
+
+
+def summary(drawn: pd.Series, comparisons: int | None = None) -> dict:
+    """{mean, ci_low, ci_high} of a column of `resample`, and {wide_low, wide_high} that hold for all `comparisons` together.
+
+    Draws where it is undefined (a share of nothing) are left out; all missing gives missing.
+    """
+    found, drawn = {"mean": drawn.iloc[0]}, drawn.iloc[1:].to_numpy(float)
+    drawn = drawn[~np.isnan(drawn)]
+    for name, many in {"ci": 1, "wide": comparisons}.items():
+        if many is None:
             continue
-        tail = (1 - LEVEL) / count / 2
-        found[f"{name}_low"], found[f"{name}_high"] = np.quantile(np.mean(means, axis=0), [tail, 1 - tail])
+        tail = (1 - LEVEL) / many / 2
+        found[f"{name}_low"], found[f"{name}_high"] = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
     # rounded, or the interval of a constant would miss it by the last bit
-    return {name: round(float(value), 12) for name, value in found.items()} | {"n": sum(map(len, tables))}
+    return {name: round(float(value), 12) for name, value in found.items()}
+
+
+def verdict(found: Mapping) -> str:
+    """higher | lower where the wide interval leaves zero out, perhaps ... where only the 95 % one does, else no difference shown."""
+    beyond = [not found[f"{name}_low"] <= 0 <= found[f"{name}_high"] for name in ("ci", "wide")]
+    if np.isnan(found["mean"]) or not any(beyond):
+        return "no difference shown"
+    return ("" if all(beyond) else "perhaps ") + ("higher" if found["mean"] > 0 else "lower")
+
+
+def across_seeds(records: pd.DataFrame) -> pd.DataFrame:
+    """Models with one training seed stand beside every seed of the others of their run, so that they can be paired.
+
+    Their answers are repeated, not new: what another training of them would give stays unknown. ValueError for a model with
+    some of the seeds.
+    """
+    models = [(key, rows, sorted(map(int, set(rows.train_seed)))) for key, rows in records.groupby(["run", "model"], sort=False)]
+    every = {run: sorted(set().union(*(seeds for (other, _), _, seeds in models if other == run and len(seeds) > 1)))
+             for run in records.run.unique()}
+    frames = []
+    for (run, model), rows, seeds in models:
+        if len(seeds) not in (1, len(every[run])):
+            raise ValueError(f"model {model} of run {run} has training seeds {seeds}, others have {every[run]}; train and evaluate it "
+                             "with one of them or all, or leave it out")
+        alone = len(seeds) == 1 and every[run]
+        frames += [rows.assign(train_seed=seed) for seed in every[run]] if alone else [rows]
+    return pd.concat(frames, ignore_index=True)
+
+
+def mcnemar(left: pd.DataFrame, right: pd.DataFrame) -> dict:
+    """Exact McNemar test, two-sided: {both, left_only, right_only, neither, n, p}; p is 1 where no item is discordant.
+
+    The unit is an item: a side is right on it when more than half of its answers are, over sampling runs and training seeds.
+    Answers of one item are not independent, items are; so p speaks of these trainings, and unlike the intervals it weighs items,
+    not benchmarks, alike. Pass one condition: an item under two would be one unit. Errors as in `difference`.
+    """
+    _item_differences(left, right)  # the same items and seeds, or an error
+    one, two = (side.groupby(["benchmark", "item_id"]).correct.mean() > 0.5 for side in (left, right))
+    only = [int((one & ~two).sum()), int((two & ~one).sum())]
+    p = binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0
+    return {"both": int((one & two).sum()), "left_only": only[0], "right_only": only[1], "neither": int((~one & ~two).sum()),
+            "n": len(one), "p": float(p)}
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p values adjusted for all of them together (Holm 1979: family-wise error; scipy only controls the false discovery rate).
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on, none below the one before: [.01, .04, .03] -> [.03, .06, .06].
+    Missing values stay missing and are not counted.
+    """
+    p = np.asarray(p, float)
+    order = np.argsort(p)[:np.count_nonzero(~np.isnan(p))]  # missing values are sorted last
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)).clip(max=1)
+    return adjusted
+
+
+def comparisons(records: pd.DataFrame, against: str = "personadual", blocks: Mapping[str, tuple[str, str]] = BLOCKS,
+                draws: int = 10_000) -> pd.DataFrame:
+    """Every other model minus `against` in each block and in their mean, free answers of one run; one row a model and block.
+
+    Columns: mean, ci_low, ci_high (95 %), wide_low, wide_high (95 % for all rows together, after Bonferroni), n items, seeds (the
+    model's own training seeds, see `across_seeds`), p (`mcnemar`; none for the mean, where an item may stand twice), p_holm (over
+    all p), verdict (by the intervals, see `verdict`). blocks: name -> (kind, condition). ValueError where runs are mixed, a model
+    is not there, or was not asked what `against` was.
+    """
+    free = records[(records.forced == "none") & (records.turn == 1)]
+    if free.run.nunique() != 1 or against not in set(free.model):
+        raise ValueError(f"found free answers of runs {sorted(free.run.unique())} and models {sorted(free.model.unique())}; "
+                         f"pass those of one run, with {against} among its models")
+    own, free = free.groupby("model").train_seed.nunique(), across_seeds(free)
+    sides = {(model, block): free[(free.model == model) & (free.kind == kind) & (free.condition == condition)]
+             for model in free.model.unique() for block, (kind, condition) in blocks.items()}
+    pairs = {(model, block): (side, sides[against, block]) for (model, block), side in sides.items() if model != against}
+    if not pairs:
+        raise ValueError(f"no model to compare with {against}; evaluate another one")
+    items = pd.concat({key: _item_differences(*pair) for key, pair in pairs.items()}, axis=1)
+    drawn, rows = resample(items, draws), []
+    many = len(pairs) + (len(pairs) // len(blocks) if len(blocks) > 1 else 0)
+    for model in dict.fromkeys(model for model, _ in pairs):
+        columns = {block: drawn[model, block] for block in blocks} | ({MEAN: drawn[model].mean(axis=1)} if len(blocks) > 1 else {})
+        for block, column in columns.items():
+            found = summary(column, many)
+            n = count(items[model].dropna(how="all") if block == MEAN else items[model, block].dropna())
+            p = np.nan if block == MEAN else mcnemar(*pairs[model, block])["p"]
+            rows.append({"model": model, "block": block} | found | {"n": n, "seeds": int(own[model]), "p": p, "verdict": verdict(found)})
+    table = pd.DataFrame(rows)
+    table.insert(table.columns.get_loc("verdict"), "p_holm", holm(table.p))
+    return table

@@ -18,22 +18,23 @@ ROOT = Path(__file__).resolve().parents[1]
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
-    "01_persona_interference": ["data-test", "backbone-{every}", "evaluation-{every}.backbone"],
-    "02_dataset_construction": ["data", "data-rl"],
-    "03_sft": ["sft"],
+    "01_persona_interference": ["data-test", "backbone-{every}", "evaluation/{every}.backbone"],
+    "02_dataset_construction": ["{run}/data", "data-rl-{seed}"],
+    "03_sft": ["{run}/sft_only-{seed}"],
     "04_dualgrpo_by_hand": [],
-    "05_dualgrpo_training": ["personadual"],
+    "05_dualgrpo_training": ["{run}/personadual-{seed}"],
     "05b_advantage_laboratory": [],
-    "06_evaluation": ["evaluation-{first}.sft_only", "evaluation-{first}.personadual"],
+    "06_evaluation": ["evaluation/{run}.sft_only.{seed}", "evaluation/{run}.personadual.{seed}"],
+    "07_ablations": ["evaluation/{run}.no_dual_advantage.{seed}"],
     "11_report": [],
 }
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:
-    """The manifests of the stages that notebook `name` leaves finished; {first} and {every} stand for backbones."""
-    names = [config.file_name(backbone) for backbone in cfg.backbones]
-    stages_of = lambda pattern: [pattern.format(every=n, first=n) for n in (names if "{every}" in pattern else names[:1])]  # noqa: E731
-    return [cfg.folder() / stage / stages.MANIFEST for pattern in NOTEBOOKS[name] for stage in stages_of(pattern)]
+    """The manifests of the stages that notebook `name` leaves finished; {every} stands for each backbone, {seed} for each seed."""
+    run, every, seeds = config.file_name(cfg.backbone), map(config.file_name, cfg.backbones), range(cfg.seed, cfg.seed + cfg.train_seeds)
+    filled = {pattern.format(run=run, every=one, seed=seed) for one in every for seed in seeds for pattern in NOTEBOOKS[name]}
+    return [cfg.folder() / stage / stages.MANIFEST for stage in sorted(filled)]
 
 
 def source(name: str) -> Path:
@@ -59,13 +60,13 @@ def check_parameters(path: Path, given: dict) -> None:
 
 
 def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None = None) -> Path:
-    """Execute one notebook; the executed copy is outputs/<profile>/notebooks/<name>.ipynb.
+    """Execute one notebook; the executed copy is outputs/<profile>/<run>/notebooks/<name>.ipynb.
 
     When a cell fails, `<name>.failed.ipynb` keeps the traceback, the last good copy stays, and the error is raised.
     """
     path = source(name)
     parameters = {"profile": cfg.profile, "overrides": overrides} | (parameters or {})
-    target = cfg.folder() / "notebooks" / f"{name}.ipynb"
+    target = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
 
     def build(folder: Path) -> dict:
         check_parameters(path, parameters)
@@ -87,7 +88,7 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
 
     settings = {"source": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "library": _library_hash(),
                 "config": cfg.subset(""), "parameters": parameters}
-    stages.once(cfg.folder() / "executed" / name, build, settings=settings, products=[target, *products(name, cfg)])
+    stages.once(cfg.run_folder() / "executed" / name, build, settings=settings, products=[target, *products(name, cfg)])
     return target
 
 

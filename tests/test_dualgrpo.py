@@ -33,7 +33,9 @@ def test_trl_is_the_version_we_lean_on():
     expected = {"_generate_single_turn": ["prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
                 "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
                 "_generate_and_score_completions": ["inputs"], "_compute_loss": ["model", "inputs"],
-                "_log_metric": ["name", "value"]}
+                "_log_metric": ["name", "value"], "_prepare_inputs": ["generation_batch"]}
+    known = list(inspect.signature(DualGRPOTrainer._get_per_token_logps_and_entropies).parameters)[:-1]  # the rest: images
+    assert list(inspect.signature(trl.GRPOTrainer._get_per_token_logps_and_entropies).parameters)[:len(known)] == known
     for name, parameters in expected.items():
         found = list(inspect.signature(getattr(trl.GRPOTrainer, name)).parameters)[1:]
         assert found == parameters, f"TRL's {name} has changed: pdlib.dualgrpo must follow"
@@ -65,6 +67,68 @@ def rollouts(trainer, training=True):
     trainer.model.train(training)
     with torch.no_grad():
         return batch, trainer._generate_and_score_completions(batch)
+
+
+def test_rollouts_come_from_one_prefill_a_prompt(saved, tokenizer, tmp_path, monkeypatch):
+    """TRL's own generation is not called; each prompt enters the network once; same seed, same rollouts; the mode stays train."""
+    trainer, shapes = make_trainer(saved, tokenizer, tmp_path, gradient_accumulation_steps=2), []
+    monkeypatch.setattr(trl.GRPOTrainer, "_generate_single_turn", lambda *_: pytest.fail("TRL generated"))
+    handle = trainer.model.get_input_embeddings().register_forward_hook(lambda _, args, __: shapes.append(tuple(args[0].shape)))
+    asked = [[5, 6, 7]] * 4 + [[8, 9]] * 4
+    found = []
+    for _ in range(2):
+        set_seed(3)
+        trainer.model.train()
+        found.append(trainer._generate_single_turn(asked, None, {}, 4)[0])
+    handle.remove()
+    assert shapes[:2] == [(1, 5), (8, 1)] and found[0] == found[1] and trainer.model.training
+    assert len({tuple(ids) for ids in found[0]}) == 8, "copies of a prompt have their own random numbers"
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"top_p": 0.9}, "top_p asked for"), ({"generation_kwargs": {"no_repeat_ngram_size": 2}}, "no_repeat_ngram_size asked for")])
+def test_settings_that_only_trl_knows_go_to_trl(saved, tokenizer, tmp_path, settings, words, capsys):
+    trainer = make_trainer(saved, tokenizer, tmp_path, **settings)
+    for _ in range(2):
+        rollouts(trainer)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("rollouts without")]
+    assert len(said) == 1 and words in said[0]
+
+
+def entering(model) -> list[tuple[int, int]]:
+    """The shapes of what enters the network from now on."""
+    shapes = []
+    model.get_input_embeddings().register_forward_hook(lambda _, args, __: shapes.append(tuple(args[0].shape)))
+    return shapes
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_in_training_each_prompt_enters_the_network_once(saved, tokenizer, tmp_path, parts):
+    """Four prompts with four rollouts each, in one batch or two: policy (and reference) see distinct prompts and completions only."""
+    trainer = make_trainer(saved, tokenizer, tmp_path, reward=varied_reward, per_device_train_batch_size=16 // parts,
+                           gradient_accumulation_steps=parts)
+    batches = in_buffer(trainer)
+    policy, reference = entering(trainer.model), entering(trainer.ref_model)
+    prompts = set()
+    for part in batches:
+        own = {tuple(ids[mask.bool()].tolist()) for ids, mask in zip(part["prompt_ids"], part["prompt_mask"])}
+        trainer.current_gradient_accumulation_steps = parts
+        trainer._compute_loss(trainer.model, part)
+        assert policy.pop() == (1, sum(len(ids) - 1 for ids in own) + int(part["completion_mask"].sum()))
+        assert not prompts & own, "a prompt's rollouts are in two batches"
+        prompts |= own
+    assert len(prompts) == 4 and not policy and not reference
+    rollouts(trainer)
+    assert [rows for rows, _ in reference] == [1] * parts, "the reference packs too"
+
+
+def test_a_model_that_cannot_share_trains_as_trl_does(saved, tokenizer, tmp_path, capsys):
+    trainer = make_trainer(saved, tokenizer, tmp_path, reward=varied_reward, init={"attn_implementation": "eager"})
+    shapes = entering(trainer.model)
+    trainer.train()
+    assert shapes and all(rows > 1 for rows, _ in shapes), "a packed batch is one row"
+    said = [line for line in capsys.readouterr().out.splitlines() if "without a shared prefix" in line]
+    assert len([line for line in said if line.startswith("training passes") and "'eager'" in line]) == 1
 
 
 def varied_reward(completions, **_):
@@ -228,6 +292,7 @@ def test_without_forcing_grpo_is_stock_trl(saved, tokenizer, tmp_path, settings)
     loss_type = settings.pop("loss_type", "grpo")
     ours, stock = stock_trainer(saved, tokenizer, tmp_path, varied_reward, **unforced, **settings)
     ours.loss_type = stock.loss_type = loss_type
+    ours._why_not_shared = lambda: "the same random numbers are wanted"
     found = []
     for trainer in (ours, stock):
         set_seed(5)

@@ -20,7 +20,7 @@ from experts_server import FaultyServer
 from pdlib import benchmarks, experts, modes
 from pdlib.endpoint import DryRun, Endpoint, EndpointError, spoken
 from pdlib.experts import EndpointExpert, PocketExpert
-from pdlib.pocket.world import World
+from pdlib.pocket.world import World, is_held_out_persona
 from pdlib.schema import Item, Mode, Persona
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -409,6 +409,58 @@ def test_the_pocket_expert_refuses_what_it_cannot_do():
         expert.translations(["a", "b"])
 
 
+def test_a_pocket_rival_misleads_unless_a_cue_settles_the_question():
+    expert, lex = PocketExpert(), experts.lexicon()
+    items = [item for item in pocket_items() if item.kind == "objective"]
+    rivals = expert.rivals(items)
+    maybe = [item for item in items if item.gold == "maybe"]
+    assert [item for item, rival in zip(items, rivals) if rival is None] == maybe and len(maybe) > 2
+    assert expert.rejected == {"rival: no reading of the word changes the answer": len(maybe)}
+    pairs = [(item, rival) for item, rival in zip(items, rivals) if rival]
+    for item, rival in pairs:
+        assert rival.facts["field"] in (lex.words | lex.units)[item.facts["word"]] and rival.facts["field"] != item.facts["field"]
+        assert rival.facts["studies"] == item.facts["word"] and rival.facts["occupation"] in rival.text
+        assert all(rival.facts[key] == item.aligned.facts[key] for key in ("hobby", "style"))
+    given = [right(item, answer) for (item, _), (answer,) in zip(pairs, expert.answers(pairs))]
+    assert given == [bool(item.facts["cue"]) for item, _ in pairs]
+    shown = [rival for item, rival in pairs if item.options and lex.words[item.facts["word"]][rival.facts["field"]][0] not in item.options]
+    assert shown == []
+
+
+def test_pocket_rivals_depend_on_the_item_alone():
+    items = [item for item in pocket_items(20) if item.kind == "objective"]
+    whole = dict(zip([item.id for item in items], PocketExpert().rivals(items)))
+    assert PocketExpert().rivals(items[::-3]) == [whole[item.id] for item in items[::-3]]
+    assert len({rival.facts["occupation"] for rival in whole.values() if rival}) > 10
+
+
+def test_pocket_preferences_keep_hobby_and_style_and_nothing_else():
+    lex, everyone = experts.lexicon(), [item.aligned for item in pocket_items()]
+    found = PocketExpert().preferences(everyone)
+    work = [job for jobs in lex.occupations.values() for job in jobs]
+    for persona, wish in zip(everyone, found):
+        assert wish.facts == {"field": None, "occupation": wish.facts["occupation"], "studies": None} | {
+            key: persona.facts[key] for key in ("hobby", "style")}
+        assert wish.text == f"a {wish.facts['occupation']}, likes {persona.facts['hobby']} and wants {persona.facts['style']}"
+        assert wish.facts["occupation"] in lex.plain_people and not any(job in wish.text for job in work)
+        assert not is_held_out_persona(wish.facts["occupation"], wish.facts["hobby"], wish.facts["style"])  # nor is the asker: train split
+    assert PocketExpert().preferences(everyone[:5]) == found[:5] and len({wish.facts["occupation"] for wish in found}) > 3
+    items = [item for item in pocket_items() if item.kind == "personalized"]
+    wishes = PocketExpert().preferences([item.aligned for item in items])
+    assert all(right(item, answer) for item, (answer,) in zip(items, PocketExpert().answers(list(zip(items, wishes)))))
+
+
+def test_rivals_and_preferences_refuse_what_has_none(expert):
+    personal, foreign = World(0, "train").item("personafeedback"), Item("q", "triviaqa", "objective", "text", "Who wrote Emma?", "x")
+    for either in (PocketExpert(), expert):
+        with pytest.raises(ValueError, match="1 items are personalised.*no rival reading"):
+            either.rivals([personal])
+    with pytest.raises(ValueError, match="not of the pocket world"):
+        PocketExpert().rivals([foreign])
+    with pytest.raises(ValueError, match="not of the pocket world: its facts are .*ask an endpoint"):
+        PocketExpert().preferences([Persona("a nurse")])
+
+
 def test_modes_and_personas_go_together(expert):
     item = World(0, "train").item("triviaqa")
     for either in (PocketExpert(), expert):
@@ -519,6 +571,31 @@ def test_another_attempt_writes_another_persona(server, expert):
     script(server, "word " * 61, "a reader", "a librarian")
     assert [expert.personas([EMMA], attempt)[0].text for attempt in (0, 1, 0)] == ["a reader", "a librarian", "a reader"]
     assert len(server.log) == 3
+
+
+def test_rivals_are_written_from_question_and_options_alone(server, expert):
+    script(server, "I am a chemist in a laboratory.", "a vet\nand more", "A vet who looks after horses")
+    assert [p.text for p in expert.rivals([BOND, EMMA])] == ["a chemist in a laboratory", "a vet who looks after horses"]
+    assert expert.rejected == Counter() and len(server.log) == 3
+    of_choice, of_text, _ = sent(server)
+    assert "which one is bond?\nA) link between atoms\nB) loan sold to investors" in of_choice and "another option" in of_choice
+    assert of_choice.count("loan sold to investors") == 1 and "B)" not in of_choice.replace("B) loan", "")  # the gold is not marked
+    assert "Who wrote Emma?" in of_text and not any(text in of_text for text in ("Austen", "option")) and "trader in Leeds" not in of_choice
+    assert [p.text for p in expert.rivals([BOND, EMMA])] == ["a chemist in a laboratory", "a vet who looks after horses"]
+    assert len(server.log) == 3  # from the journal
+    script(server, "word " * 61, "word " * 61, "word " * 61)
+    assert expert.rivals([EMMA], attempt=1) == [None]
+    assert expert.rejected == {"rival: more than one sentence of 60 words": 1} and len(server.log) == 6
+
+
+def test_preferences_are_english_and_the_person_is_all_that_is_sent(server, expert):
+    script(server, "eine Person, die kurze Antworten ohne lange Erklärungen mag", "I am somebody who likes short answers and plain words.")
+    assert [p.text for p in expert.preferences([TRADER])] == ["somebody who likes short answers and plain words"]
+    assert all("I am a trader in Leeds." in request for request in sent(server)) and len(server.log) == 2
+    script(server, *["eine Person, die kurze Antworten ohne lange Erklärungen mag"] * 3)
+    assert expert.preferences([Persona("a nurse")]) == [None] and expert.rejected == {"preference: not in English (de)": 1}
+    server.faults = {"*": ["400"]}
+    assert expert.preferences([Persona("a vet")]) == [None] and expert.rejected["preference: no reply"] == 1
 
 
 def test_translations_and_verdicts(server, expert):

@@ -23,8 +23,10 @@ TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "r
 FLOORS = {
     1: ["schema", "paper", "config", "stages", "launch"],
     2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
-    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards"],
-    4: ["data", "dualgrpo", "health", "progress", "train", "evaluate", "stats"],
+    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards",
+        "router", "shared_prefix"],
+    4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems",
+        "stats"],
     5: ["analysis"],
     6: ["plots", "report", "show", "widgets", "workbook"],
 }

@@ -81,8 +81,38 @@ def test_low_temperature_is_nearly_greedy(tiny_model, tokenizer, prompts):
     assert texts(greedy) == texts(cold)
 
 
+# --- answers: several modes and seeds at once ---
+
+def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokenizer, prompts):
+    """Whatever is asked along and however it is batched, a completion follows from its prompt's place, mode and seed."""
+    options = {"temperature": 1.0, "max_new_tokens": 5}
+    state = torch.get_rng_state()
+    chances, found = generate.answers(model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_size=17, **options)
+    assert torch.equal(torch.get_rng_state(), state), "evaluation moved the random numbers of training"
+    assert chances == pytest.approx(generate.prompt_mode_probability(model, tokenizer, prompts), abs=1e-5)
+    assert list(found) == [(mode, seed) for mode in (None, *Mode) for seed in (3, 4)]
+    for (mode, seed), completions in found.items():
+        assert completions == generate.complete(model, tokenizer, prompts, forced=mode, seed=seed, **options)
+    assert texts(found[None, 3]) != texts(found[None, 4])
+
+
+def test_answers_in_plain_text(text_tokenizer, prompts):
+    """The decision comes after the tokens that both tags begin with."""
+    model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
+    chances, found = generate.answers(model, text_tokenizer, prompts, forced=(None, *Mode), temperature=0, max_new_tokens=4, batch_size=7)
+    assert chances == pytest.approx([by_hand(model, text_tokenizer, prompt) for prompt in prompts], abs=1e-5)
+    for mode in (None, *Mode):
+        assert found[mode, 0] == generate._plain(model, text_tokenizer, prompts, mode, seed=0, temperature=0, max_new_tokens=4, batch_size=9)
+
+
+def test_a_prompt_that_occurs_twice_has_two_answers(tiny_model, tokenizer, prompts):
+    chances, found = generate.answers(tiny_model, tokenizer, [prompts[0], prompts[1], prompts[0]], temperature=1.0, max_new_tokens=6)
+    assert chances[0] == chances[2] != chances[1] and found[None, 0][0] != found[None, 0][2]
+
+
 def test_no_prompts(tiny_model, tokenizer):
     assert generate.complete(tiny_model, tokenizer, []) == []
+    assert generate.answers(tiny_model, tokenizer, []) == ([], {(None, 0): []})
 
 
 class Speaker:

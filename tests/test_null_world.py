@@ -1,19 +1,16 @@
 """Negative control: where personas are unrelated to questions, a backbone shows no interference."""
 
-from pdlib import config, evaluate, models, stats, train
+from pdlib import backbone, config, data, evaluate, models, stats
 from pdlib.benchmarks import KIND
 
 
 def test_no_interference_where_personas_carry_no_information(tmp_path):
     cfg = config.load("pocket", output_dir=str(tmp_path), backbone_first_steps=1, backbone_steps=900,
                       eval_items={name: 200 for name, kind in KIND.items() if kind == "objective"})
-    folder = train.run_backbone(cfg, "pocket-qwen3", persona_fits=False)
-    model, tokenizer = models.load(folder)
-    items = evaluate.test_items(cfg)
-    records = evaluate.answer_items(
-        model, tokenizer, items, evaluate.persona_pool(cfg), run="null", model_name="backbone", train_seed=0,
-        conditions=("none", "unaligned"), seeds=(0, 1), two_modes=False, temperature=cfg.eval_temperature,
-        max_tokens=cfg.eval_max_tokens)
+    model, tokenizer = models.load(backbone.run(cfg, "pocket-qwen3", persona_fits=False))
+    asked = evaluate.ask_all(data.test_items(cfg), data.persona_pool(cfg), ("none", "unaligned"))
+    records = evaluate.answer(model, tokenizer, asked, run="null", model_name="backbone", train_seed=0, seeds=(0, 1), two_modes=False,
+                              temperature=cfg.eval_temperature, max_tokens=cfg.eval_max_tokens)
     none, unaligned = (records[records.condition == c] for c in ("none", "unaligned"))
     assert stats.mean_interval(none)["mean"] > 0.4, "it has learned the facts: otherwise there is nothing to interfere with"
     assert abs(stats.difference(none, unaligned)["mean"]) <= 0.03

@@ -1,12 +1,13 @@
 """Personas: who asks under which condition, aligned ones that give nothing away, English only."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from pdlib import benchmarks, personas, sources
+from pdlib import benchmarks, config, modes, personas, sources
 from pdlib.experts import EndpointExpert, PocketExpert
-from pdlib.pocket.world import World
+from pdlib.pocket.world import World, lexicon
 from pdlib.schema import Item, Persona
 
 EMMA = Item("q1", "triviaqa", "objective", "text", "Who wrote Emma?", "Jane Austen", aliases=("Austen", "J. Austen"))
@@ -131,6 +132,125 @@ def test_aligned_personas_through_an_endpoint(tmp_path):
         written, dropped = personas.write_aligned([EMMA], expert)
         assert (written["q1"].text, dropped, len(server.log)) == ("a reader of old novels", {}, 2)
         assert personas.write_aligned([EMMA], expert)[0] == written and len(server.log) == 2
+
+
+def test_rivals_that_name_the_answer_are_asked_for_anew_then_dropped():
+    expert = Writer(q1=["a fan of Austen", "a fan of actors called Emma"], q2=["a clerk who writes loan contracts"] * 3)
+    expert.rivals = expert.personas
+    written, dropped = personas.write_rivals([EMMA, BOND], expert)
+    assert {item: persona.text for item, persona in written.items()} == {"q1": "a fan of actors called Emma"}
+    assert dropped == {"gives the answer away": 1} and expert.asked == [["q1", "q2"], ["q1", "q2"], ["q2"]]
+
+
+# --- counterfactual conditions ---
+
+def pocket(n: int = 20) -> list[Item]:
+    world = World(0, "test")
+    return [item for name in benchmarks.KIND for item in world.items(name, n)]
+
+
+def asked_by(*texts: str, benchmark: str = "triviaqa") -> list[Item]:
+    return [Item(f"{benchmark}{i}", benchmark, "objective", "text", "?", "x", aligned=Persona(text)) for i, text in enumerate(texts)]
+
+
+def test_swapped_personas_are_a_permutation_without_fixed_points():
+    items = pocket()
+    found = personas.swap(items)
+    for name in benchmarks.KIND:
+        own = [item for item in items if item.benchmark == name]
+        assert sorted(found[item.id].text for item in own) == sorted(item.aligned.text for item in own)
+        assert all(found[item.id].text != item.aligned.text for item in own)
+    assert personas.swap(items[::-1]) == found  # whatever the order
+
+
+def test_swapping_looks_at_the_text_where_one_person_asks_several_items():
+    found = personas.swap(asked_by("a nurse", "a nurse", "a vet", "a chef"))
+    assert [found["triviaqa0"].text, found["triviaqa1"].text].count("a nurse") == 0 and len(found) == 4
+    most = personas.swap(asked_by("a nurse", "a nurse", "a nurse", "a vet"))
+    assert sorted(persona.text for persona in most.values()) == ["a nurse", "a vet"]  # two of them find nobody else
+    assert personas.swap([*asked_by("a nurse"), *asked_by("a vet", benchmark="math500"), EMMA]) == {}  # another benchmark's is no swap
+
+
+def test_a_reordered_choice_keeps_its_gold_and_moves_every_option():
+    turns = set()
+    for item in (item for item in pocket(40) if item.options):
+        turned = personas.reorder(item)
+        assert turned == replace(item, options=turned.options) and sorted(turned.options) == sorted(item.options)
+        assert all(old != new for old, new in zip(item.options, turned.options))
+        assert turned.options.index(item.gold) != item.options.index(item.gold)
+        letter = modes.LETTERS[turned.options.index(item.gold)]
+        assert benchmarks.grade(turned, letter)[0] and not benchmarks.grade(item, letter)[0] and turned == personas.reorder(item)
+        turns.add(turned.options.index(item.options[0]))
+    assert turns == set(range(1, 8))
+
+
+@pytest.mark.parametrize("option, stands", [
+    ("None of the above", True), ("all the above", True), ("Both A and C", True), ("A, B", True), ("option D", True),
+    ("answers above", True), ("above the sea", False), ("statements I and II", False), ("answer a question", False),
+    ("the following day", False), ("vitamin A", False),
+])
+def test_options_that_speak_of_others_keep_their_order(option, stands):
+    item = text_item("Which?", "x", "choice", ("x", "y", option))
+    assert (personas.reorder(item) == "an option speaks of other options") is stands
+    assert personas.reorder(EMMA) == "no options"
+
+
+def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(tokenizer):
+    lex = lexicon()
+    named = [name for part in (lex.words, lex.units, lex.cues, lex.hobbies, lex.styles, lex.plain_people) for name in part]
+    named += [name for part in (lex.cues, lex.occupations) for names in part.values() for name in names]
+    glosses = " ".join(gloss for senses in lex.words.values() for texts in senses.values() for gloss in texts)
+    told = personas._content_words(*personas.BIOGRAPHY)
+    assert told & personas._content_words(" ".join(named), glosses) == set() and len(told) > 50
+    longest = config.load("pocket").rl_max_prompt
+    for item in pocket(40):
+        long = personas.with_biography(item, item.aligned)
+        added = long.text.removeprefix(f"{item.aligned.text}. ")
+        assert 60 <= len(added.split()) <= 80 and long.facts == item.aligned.facts and long == personas.with_biography(item, item.aligned)
+        prompt = modes.render_prompt(tokenizer, item, long)
+        assert prompt.startswith(f"<|user|>I am {item.aligned.text}. ") and len(tokenizer(prompt)["input_ids"]) < longest
+    assert len({personas.with_biography(item, item.aligned).text.partition(". ")[2] for item in pocket()}) > 100
+
+
+def test_every_item_is_asked_under_every_condition_it_can_be():
+    items, people = pocket(), World(20, "test")
+    pool = [people.any_persona() for _ in range(50)]
+    asked, left_out = personas.variants(items, pool, PocketExpert())
+    found = {name: {item.id: (item, persona) for condition, item, persona in asked if condition == name}
+             for name in personas.COUNTERFACTUAL}
+    assert sum(map(len, found.values())) == len(asked)
+    by_id = {item.id: item for item in items}
+    for condition in personas.CONDITIONS:
+        assert found[condition] == {i: (item, personas.assign(item, condition, pool)) for i, item in by_id.items()}
+        again = found[f"{condition} reordered"]
+        assert set(again) == {i for i, item in by_id.items() if item.options}
+        assert all(again[i] == (personas.reorder(by_id[i]), found[condition][i][1]) for i in again)
+    maybe = [item for item in items if item.gold == "maybe"]
+    assert set(found["conflicting"]) == {i for i, item in by_id.items() if item.kind == "objective" and item not in maybe}
+    assert all(persona.text.startswith(found["unaligned"][i][1].text) for i, (_, persona) in found["long"].items())
+    assert set(found["long"]) == set(found["swapped"]) == set(by_id)
+    assert left_out == {"conflicting: the expert wrote none": len(maybe), "conflicting: a personalised question has no other reading": 40,
+                        "reordered: no options": 60}
+    assert len(items) * 9 == len(asked) + left_out.total() + 2 * left_out["reordered: no options"]  # three conditions are reordered
+    assert personas.variants(items[::-1], pool, PocketExpert())[0][0][1] == items[-1]
+
+
+def test_variants_of_items_without_persona_and_of_twins():
+    asked, left_out = personas.variants([EMMA], [Persona("a nurse")], OneRival("a fan of films called Emma"))
+    assert [condition for condition, _, _ in asked] == ["none", "unaligned", "conflicting", "long"]
+    assert left_out == {"aligned: the item has no aligned persona": 1, "reordered: no options": 1}
+    with pytest.raises(ValueError, match="2 items with 1 ids.*pass each item once"):
+        personas.variants([EMMA, EMMA], [Persona("a nurse")], Writer())
+
+
+class OneRival:
+    """An expert that knows one rival."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def rivals(self, items, attempt=0):
+        return [Persona(self.text) for _ in items]
 
 
 # --- language ---

@@ -1,6 +1,7 @@
 """The pocket world: its lexicon, its splits, the form of its seven benchmarks, its expert, tokenizer and backbones."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import random
@@ -14,8 +15,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, Qwen3ForCausalLM
 
-from pdlib import benchmarks, config, modes, rewards
-from pdlib.pocket import expert, world
+from pdlib import benchmarks, config, construct, modes, rewards
+from pdlib.experts import PocketExpert
+from pdlib.pocket import diet, expert, world
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import BENCHMARKS, SPLITS, TEMPLATES, World
 from pdlib.schema import Item, Mode
@@ -132,7 +134,7 @@ def test_held_out_templates_occur_in_test_only(drawn):
         seen = {split: {i.facts["template"] for i in drawn[split][name]} for split in SPLITS}
         assert seen["train"] == seen["validation"] == set(templates[:-1])
         assert seen["test"] == set(templates)
-        assert all(i.facts["held_out"] == (i.facts["template"] == templates[-1]) for i in drawn["test"][name])
+        assert all(i.facts["held_out"]["template"] == (i.facts["template"] == templates[-1]) for i in drawn["test"][name])
 
 
 def held_out(persona) -> bool:
@@ -150,6 +152,79 @@ def test_a_fifth_of_the_personas_is_held_out(lex):
     jobs = [*lex.plain_people, *(job for values in lex.occupations.values() for job in values)]
     every = [world.is_held_out_persona(*combination) for combination in product(jobs, lex.hobbies, lex.styles)]
     assert 0.17 < sum(every) / len(every) < 0.23
+
+
+# --- held out: what only backbones read and tests ask ---
+
+def test_held_out_words_and_professions_are_spread_and_stand_in_no_other_text(lex):
+    words = [word for word in world.HELD_OUT_WORDS if word in lex.words]
+    units = [word for word in world.HELD_OUT_WORDS if word in lex.units]
+    assert len(words) == 4 and len(units) == 1 and len(words) + 1 == len(world.HELD_OUT_WORDS)
+    assert len({field for word in words for field in lex.words[word]}) >= 8, "spread over the fields"
+    withheld = {field: [job for job in jobs if job in world.HELD_OUT_PROFESSIONS] for field, jobs in lex.occupations.items()}
+    assert max(map(len, withheld.values())) == 1 and sum(map(len, withheld.values())) == len(world.HELD_OUT_PROFESSIONS) == 2
+    texts = [gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses]
+    texts += [unit for senses in lex.units.values() for _, unit in senses.values()]
+    texts += [text for values in (*lex.cues.values(), *TEMPLATES.values(), lex.hobbies, lex.styles, lex.styles.values(), lex.plain_people)
+              for text in values]
+    assert [text for text in texts if names_held_out(text)] == []
+
+
+def names_held_out(text: str) -> list[str]:
+    return re.findall(rf"\b(?:{'|'.join((*world.HELD_OUT_WORDS, *world.HELD_OUT_PROFESSIONS))})\b", text)
+
+
+@pytest.mark.parametrize("split", ["sft", "rl", "validation"])
+def test_no_training_question_holds_what_is_held_out(split, lex):
+    from pdlib import data
+    corpus = data.open_corpus(config.load("pocket"), split, random.Random(0), PocketExpert())
+    drawn = [e for source in ("objective", "preference") for e in corpus.ask(source, [("aligned", "unaligned", "none")] * 700)]
+    rows = construct.to_frame(construct.write_trajectories(PocketExpert(), [e for e in drawn if e.persona], Mode.PERSONALIZED) + drawn)
+    assert len(rows) == 7000
+    assert [text for column in ("prompt", "completion") for text in rows[column].dropna() if names_held_out(text)] == []
+    assert not any(e.item.facts["held_out"][part] for e in drawn for part in ("word", "template", "profession"))
+    assert not any(e.persona.facts["studies"] in world.HELD_OUT_WORDS for e in drawn if e.persona)
+    glosses = {texts[0] for word in world.HELD_OUT_WORDS if word in lex.words for texts in lex.words[word].values()}
+    assert not any(glosses & set(e.item.options) for e in drawn)  # always wrong in training, they would be learned as wrong
+
+
+def test_a_taught_world_has_all_the_rest(lex):
+    w = World(0, "train", taught=True)
+    asked = {w.item(name).facts["word"] for name in ("triviaqa", "math500") for _ in range(1500)}
+    assert asked == {*lex.words, *lex.units} - set(world.HELD_OUT_WORDS)
+    jobs = {w.any_persona().facts["occupation"] for _ in range(1500)}
+    assert jobs == {*lex.plain_people, *(job for jobs in lex.occupations.values() for job in jobs)} - set(world.HELD_OUT_PROFESSIONS)
+
+
+def test_items_say_what_of_them_is_held_out(drawn):
+    for name in BENCHMARKS:
+        for item in drawn["test"][name]:
+            shown = modes.user_message(item, None)
+            word = any(re.search(rf"\b{held}\b", shown) for held in world.HELD_OUT_WORDS)
+            job = item.aligned.facts["occupation"] in world.HELD_OUT_PROFESSIONS
+            assert item.facts["held_out"] == {"word": word, "template": item.facts["template"] == TEMPLATES[name][-1], "profession": job}
+    shares = {part: sum(i.facts["held_out"][part] for name in OBJECTIVE for i in drawn["test"][name]) / (DRAWS * len(OBJECTIVE))
+              for part in ("word", "profession")}
+    assert shares == pytest.approx({"word": 0.07, "profession": 0.1}, abs=0.03)
+
+
+def digest(lines) -> str:
+    return hashlib.sha256("\n".join(map(str, lines)).encode()).hexdigest()[:16]
+
+
+def test_what_backbones_read_and_what_is_tested_is_what_it_was():
+    """Digests from before there were taught worlds: published results stand on these very texts."""
+    test, train, people = World(10, "test", 0.25), World(0, "train"), World(20, "test")
+    rows = diet.draw(0, 400, 0.25)
+    assert {
+        "test items": digest(item.id for name in BENCHMARKS for item in test.items(name, 40)),
+        "the tokenizer's": digest(train.item(name).id for name in BENCHMARKS for _ in range(40)),
+        "about the asker": digest((item.id, item.question, item.gold) for item in (train.self_question() for _ in range(40))),
+        "people": digest(people.any_persona().text for _ in range(200)),
+        "diet": digest(row if isinstance(row[0], str) else (row[0].id, row[0].question, row[1] and row[1].text) for row in rows),
+        "read first": digest(item.id + item.question for item, _ in diet.self_questions(0, 50)),
+    } == {"test items": "f9926409eb2dd990", "the tokenizer's": "f15605bcaf0d9bbe", "about the asker": "3849dd752cbba0a6",
+          "people": "cc8170c2b2f499cd", "diet": "03667288d7f195a4", "read first": "fa1459922da4e0fb"}
 
 
 # --- items ---

@@ -17,9 +17,10 @@ def test_interference_and_evaluation_on_triviaqa_with_personahub(shared_data, ti
     items = benchmarks.load("triviaqa", data_dir=shared_data, n=12)
     pool, skipped = sources.personahub(shared_data / "personahub.jsonl")
     assert len(pool) > 40 and skipped > 0
-    records = evaluate.answer_items(
-        tiny_model, tokenizer, items, pool, run="test", model_name="backbone", train_seed=0, conditions=("none", "unaligned"),
-        seeds=(0,), forced=(None, *Mode) if two_modes else (None,), two_modes=two_modes, max_tokens=8)
+    asked = evaluate.ask_all(items, pool, ("none", "unaligned"))
+    records = evaluate.answer(
+        tiny_model, tokenizer, asked, run="test", model_name="backbone", train_seed=0, seeds=(0,),
+        forced=(None, *Mode) if two_modes else (None,), two_modes=two_modes, max_tokens=8)
     assert list(records.columns) == COLUMNS
     assert len(records) == 12 * 2 * (3 if two_modes else 1)
     assert records.parse_error.notna().all() and not records.correct.any(), "an untrained model cannot answer"

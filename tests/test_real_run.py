@@ -10,11 +10,12 @@ from experts_server import FaultyServer
 from real_world import data_folder, speak, tiny_model
 from transformers import AutoModelForCausalLM
 
-from pdlib import config, construct, evaluate, leaks, models, modes, train, workbook
+from pdlib import backbone, config, construct, evaluate, leaks, models, modes, systems, train, workbook
 from pdlib.benchmarks import KIND
 from pdlib.schema import Mode
 
-RUN = ["01_persona_interference", "02_dataset_construction", "03_sft", "05_dualgrpo_training", "06_evaluation"]
+RUN = ["01_persona_interference", "02_dataset_construction", "03_sft", "05_dualgrpo_training", "06_evaluation", "07_ablations"]
+RUNS = "tiny-qwen3"  # the folder of what depends on the backbone
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +40,29 @@ def ran(shared_data, text_tokenizer, tmp_path_factory):
 
 def test_every_notebook_ran(ran):
     for name in RUN:
-        cells = [c for c in nbformat.read(ran[0] / "notebooks" / f"{name}.ipynb", as_version=4).cells if c.cell_type == "code"]
+        cells = [c for c in nbformat.read(ran[0] / RUNS / "notebooks" / f"{name}.ipynb", as_version=4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in cells), name
 
 
 def test_records_of_all_seven_benchmarks(ran):
     records = evaluate.read_records(ran[0] / "records")
-    assert set(records.benchmark) == set(KIND) and set(records.model) == {"backbone", "sft_only", "personadual"}
+    assert set(records.benchmark) == set(KIND) and set(systems.TABLE_1) | set(systems.TABLE_2) == set(records.model)
     assert set(records.condition) == {"none", "unaligned", "aligned"} and set(records.run) == {"tiny-qwen3"}
     assert records.parse_error.notna().all() and not records.correct.any(), "a random model says nothing that parses"
     assert records[records.condition == "aligned"].prompt.str.contains("my question is").all()
 
 
 def test_the_model_is_plain_safetensors_with_a_token_a_mode(ran):
-    model = AutoModelForCausalLM.from_pretrained(ran[0] / "personadual")
-    assert (ran[0] / "personadual" / "adapter" / "adapter_model.safetensors").is_file()
-    tokenizer = models.load_tokenizer(ran[0] / "personadual")
+    model = AutoModelForCausalLM.from_pretrained(ran[0] / RUNS / "personadual-0")
+    assert (ran[0] / RUNS / "personadual-0" / "adapter" / "adapter_model.safetensors").is_file()
+    tokenizer = models.load_tokenizer(ran[0] / RUNS / "personadual-0")
     assert [len(ids) for ids in modes.prefix_ids(tokenizer).values()] == [1, 1] and model.config.vocab_size == len(tokenizer)
     assert not [p for p in ran[0].rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
 
 
 def test_the_sets_are_as_composed_and_disjoint(ran):
-    sft, validation = (construct.from_frame(pd.read_parquet(ran[0] / "data" / f"{name}.parquet")) for name in ("sft", "validation"))
-    rl = construct.from_frame(pd.read_parquet(ran[0] / "data-rl" / "rl.parquet"))
+    sft, validation = (construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data" / f"{name}.parquet")) for name in ("sft", "validation"))
+    rl = construct.from_frame(pd.read_parquet(ran[0] / "data-rl-0" / "rl.parquet"))
     assert {source: sum(e.source == source for e in sft) for source in ("ultramedical", "flan", "alignx")} == {
         "ultramedical": 4, "flan": 10, "alignx": 4}
     items = [[e.item for e in part] for part in (sft, rl, validation)]
@@ -79,7 +80,7 @@ def test_general_requests_never_hold_a_persona(ran):
     assert general and len(general) < len(asked)
     assert not [text for text in general if "I am " in text.split("\n")[0]]
     assert [text for text in asked if text not in general and not text.startswith("I am ")] == []
-    sft = construct.from_frame(pd.read_parquet(ran[0] / "data" / "sft.parquet"))
+    sft = construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data" / "sft.parquet"))
     assert {e.mode for e in sft} == set(Mode)
 
 
@@ -94,10 +95,10 @@ def test_a_judge_is_asked_beside_the_grader(ran):
 
 
 def test_the_manifest_says_what_data_code_and_machine(ran):
-    facts = json.loads((ran[0] / "data" / "manifest.json").read_text())
+    facts = json.loads((ran[0] / RUNS / "data" / "manifest.json").read_text())
     assert facts["facts"]["data"]["flan"].startswith("flan.jsonl sha256 ")
     assert {"provenance", "settings", "versions"} <= set(facts) or "versions" in facts["provenance"]
-    card = (ran[0] / "data" / "README.md").read_text()
+    card = (ran[0] / RUNS / "data" / "README.md").read_text()
     assert "CC BY-NC-SA 4.0" in card and "flan.jsonl sha256" in card and "The two gain rules" in card
 
 
@@ -105,9 +106,9 @@ def test_llama_with_lora_and_tags_as_text(ran, text_tokenizer, tmp_path):
     """The other architecture, template, tuning and prefix, through the same stages on the same sets."""
     llama = tiny_model(copy.deepcopy(text_tokenizer), "llama3_1", tmp_path / "tiny-llama")
     cfg = config.load("gpu", **ran[2] | {"output_dir": str(tmp_path), "backbones": [str(llama)], "tuning": "lora", "rl_prefix_style": "text"})
-    backbone = train.run_backbone(cfg, cfg.backbones[0])
-    sft = train.run_sft(cfg, backbone, ran[0] / "data")
-    trained = train.rl(cfg, tmp_path / "rl", sft, ran[0] / "data", ran[0] / "data-rl", {"prefix_style": "text"}, "llama")
+    sets = ran[0] / RUNS / "data"
+    sft = train.run_sft(cfg, tmp_path / "sft", backbone.run(cfg, cfg.backbone), sets)
+    trained = train.rl(cfg, tmp_path / "rl", sft, sets, ran[0] / "data-rl-0", {"prefix_style": "text"})
     assert trained["steps"] == cfg.rl_steps and models.load(tmp_path / "rl")
     first, last = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (llama, tmp_path / "rl"))
     assert first.keys() == last.keys() and any((first[name] != last[name]).any() for name in first)

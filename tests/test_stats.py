@@ -168,3 +168,132 @@ def test_macro_f1_is_that_of_the_labels_and_a_malformed_answer_is_none_of_them()
     assert stats.macro_f1(frame).tolist() == [pytest.approx((2 / 3) / 2)]
     right_but_malformed = frame.assign(answer="yes", parse_error="no mode tag")
     assert stats.macro_f1(right_but_malformed).tolist() == [0.0]
+
+
+def several(answers: dict[str, list[tuple]], **same) -> pd.DataFrame:
+    """Free first-turn answers under BLOCKS' conditions: model -> rows (block, item_id, correct[, train_seed])."""
+    rows = [{"model": model, "item_id": row[1], "correct": row[2], "train_seed": row[3] if len(row) > 3 else 0,
+             **dict(zip(("kind", "condition"), stats.BLOCKS[row[0]]))} for model, answered in answers.items() for row in answered]
+    frame = pd.DataFrame(rows)
+    return frame.assign(**({"run": "r", "benchmark": frame.kind, "forced": "none", "turn": 1, "seed": 0} | same))
+
+
+def test_row_0_is_what_was_observed_and_columns_share_their_draws():
+    items = pd.concat([records([(name, str(i), i) for i in range(n)]) for name, n in (("a", 3), ("b", 5))]).set_index(stats.ITEM).correct
+    table = pd.DataFrame({"x": items, "y": 10 - items, "only b": items.where(items.index.get_level_values(0) == "b")})
+    drawn = stats.resample(table, draws=50)
+    assert drawn.iloc[0].tolist() == pytest.approx([1.5, 8.5, 2.0]) and len(drawn) == 51
+    assert (drawn.x + drawn.y).to_numpy() == pytest.approx(10) and drawn.x.iloc[1:].nunique() > 10
+
+
+def test_a_column_that_lacks_some_items_of_a_benchmark_is_refused():
+    items = records([("a", str(i), i) for i in range(4)]).set_index(stats.ITEM)
+    with pytest.raises(ValueError, match="different items of a"):
+        stats.resample(items.assign(other=items.correct.where(items.correct > 0)))
+
+
+def test_an_item_of_two_blocks_is_resampled_as_one():
+    """What one block gains on an item the other loses: the mean of the blocks does not vary, though each block does."""
+    items = [("a", str(i), i % 2) for i in range(40)]
+    one, two = records(items), records([(b, i, 1 - v) for b, i, v in items])
+    nothing = records([(b, i, 0) for b, i, _ in items])
+    found = stats.mean_of_blocks([one, two], [nothing, nothing])
+    assert found == {"mean": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n": 40} == stats.mean_of_blocks([one, two])
+    apart = records([("b", i, v) for _, i, v in two[["benchmark", "item_id", "correct"]].to_numpy()])
+    assert stats.mean_of_blocks([one, apart])["ci_low"] < 0.45
+
+
+def test_blocks_weigh_alike_whatever_they_hold():
+    found = stats.mean_of_blocks([records([("a", "1", 1), ("a", "2", 1), ("b", "1", 1)]), records([("c", "1", 0)])])
+    assert (found["mean"], found["n"]) == (0.5, 4)
+    with pytest.raises(ValueError, match="items"):
+        stats.mean_of_blocks([records([("a", "1", 1)])], [records([("a", "2", 1)])])
+
+
+@pytest.mark.parametrize("limits, said", [
+    ((0.1, 0.3, 0.05, 0.4), "higher"), ((-0.3, -0.1, -0.4, -0.05), "lower"), ((0.1, 0.3, -0.1, 0.4), "perhaps higher"),
+    ((-0.3, -0.1, -0.4, 0.0), "perhaps lower"), ((-0.1, 0.3, -0.2, 0.4), "no difference shown"),
+    ((0.0, 0.3, 0.0, 0.4), "no difference shown")])
+def test_verdicts_follow_the_intervals(limits, said):
+    found = dict(zip(("ci_low", "ci_high", "wide_low", "wide_high"), limits)) | {"mean": sum(limits[:2]) / 2}
+    assert stats.verdict(found) == said
+
+
+def test_a_model_with_one_seed_stands_beside_every_seed():
+    answered = [("personalised", "1", 1, 7)]
+    given = several({"trained": [("personalised", "1", s % 2, s) for s in (3, 4, 5)], "prompted": answered})
+    other = several({"prompted": answered}, run="other")
+    found = stats.across_seeds(pd.concat([given, other]))  # an index that repeats, as files read one by one have it
+    held = found.groupby(["run", "model"]).train_seed.agg(sorted).to_dict()
+    assert held == {("r", "trained"): [3, 4, 5], ("r", "prompted"): [3, 4, 5], ("other", "prompted"): [7]}
+    assert found[(found.model == "prompted")].correct.tolist() == [1] * 4
+    pd.testing.assert_frame_equal(stats.across_seeds(found), found)
+
+
+def test_some_of_the_seeds_are_refused():
+    held = {"whole": (0, 1, 2), "cut": (0, 1), "prompted": (0,)}
+    rows = {model: [("personalised", "1", 1, s) for s in seeds] for model, seeds in held.items()}
+    with pytest.raises(ValueError, match=r"model cut of run r has training seeds \[0, 1\], others have \[0, 1, 2\]"):
+        stats.across_seeds(several(rows))
+
+
+def test_mcnemar_is_exact():
+    """Five items only left has right, one only right has: 2 * (1 + 6) / 2^6."""
+    left = records([("a", str(i), int(i < 5 or i > 5)) for i in range(10)])
+    right = records([("a", str(i), int(i >= 5)) for i in range(10)])
+    assert stats.mcnemar(left, right) == {"both": 4, "left_only": 5, "right_only": 1, "neither": 0, "n": 10, "p": pytest.approx(14 / 64)}
+    assert stats.mcnemar(left, left)["p"] == 1.0
+
+
+def test_mcnemar_counts_items_not_answers():
+    """Three runs and two training seeds of one item are no six pieces of evidence; half of the answers is not right."""
+    left, right = (records([("a", str(i), value) for i in range(5)]) for value in (1, 0))
+    many = [pd.concat([side.assign(train_seed=s) for s in (0, 1) for _ in range(3)]) for side in (left, right)]
+    assert stats.mcnemar(*many) == stats.mcnemar(left, right) and stats.mcnemar(left, right)["p"] == pytest.approx(2 / 32)
+    half = pd.concat([left, right])
+    assert stats.mcnemar(half, right)["neither"] == 5
+    with pytest.raises(ValueError, match="items"):
+        stats.mcnemar(left, right.iloc[:3])
+
+
+def test_holm():
+    assert stats.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([0.5, 0.6]).tolist() == [1.0, 1.0]
+    found = stats.holm([0.02, np.nan, 0.01])
+    assert found[[0, 2]].tolist() == pytest.approx([0.02, 0.02]) and np.isnan(found[1])
+
+
+def ours(right: int) -> list[tuple]:
+    """Each block's first `right` of 40 items right."""
+    return [(block, str(i), int(i < right)) for block in stats.BLOCKS for i in range(40)]
+
+
+def test_comparisons():
+    """worse: right on 10 items of 40 where personadual is right on 30; same: the same answers; twice: two seeds, 10 and 50 points off."""
+    twice = [row + (s,) for s, right in enumerate((26, 10)) for row in ours(right)]
+    table = stats.comparisons(several({"personadual": ours(30), "worse": ours(10), "same": ours(30), "twice": twice}), draws=2000)
+    assert len(table) == 3 * 4 and set(table.block) == {*stats.BLOCKS, stats.MEAN}
+    worse, same, trained = (table[table.model == name].set_index("block") for name in ("worse", "same", "twice"))
+    assert worse["mean"].tolist() == [-0.5] * 4 and (worse.verdict == "lower").all()
+    assert (same[["mean", "ci_low", "wide_high"]] == 0).all(axis=None) and (same.verdict == "no difference shown").all()
+    assert trained["mean"].tolist() == pytest.approx([-0.3] * 4) and trained.seeds.tolist() == [2] * 4 and worse.seeds.tolist() == [1] * 4
+    assert (trained.ci_high > -0.15).all() and (trained.ci_low < -0.45).all()  # the seeds vary, so the interval is wide
+    assert worse.n.to_dict() == dict.fromkeys(stats.BLOCKS, 40) | {stats.MEAN: 80}
+    p = 2 / 2**20
+    assert worse.p[:3].tolist() == pytest.approx([p] * 3) and np.isnan(worse.p[stats.MEAN])
+    assert worse.p_holm[:3].tolist() == pytest.approx([9 * p] * 3)  # 9 tests: three models, three blocks
+    assert (worse.wide_low < worse.ci_low).all() and (worse.wide_high > worse.ci_high).all()
+
+
+def test_comparisons_take_free_answers_of_one_run():
+    given = several({"personadual": ours(30), "other": ours(10)})
+    forced = given.assign(forced="general", correct=1)
+    later = given.assign(turn=2, correct=1)
+    assert stats.comparisons(pd.concat([given, forced, later]), draws=200).equals(stats.comparisons(given, draws=200))
+    with pytest.raises(ValueError, match="one run"):
+        stats.comparisons(pd.concat([given, given.assign(run="second")]))
+    with pytest.raises(ValueError, match="personadual"):
+        stats.comparisons(given[given.model == "other"])
+    with pytest.raises(ValueError, match="like with like"):
+        stats.comparisons(given[(given.model != "other") | (given.item_id != "3")])
+    assert set(stats.comparisons(given, blocks={"aligned": ("objective", "aligned")}, draws=200).block) == {"aligned"}

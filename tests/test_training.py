@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerState
 
-from pdlib import config, data, models, train
+from pdlib import config, models, systems, trainer
 from pdlib.progress import Progress, read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,12 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 RUN = """
 import sys
-from pdlib import config, data, train
+from pdlib import config, systems
 cfg = config.load("smoke", output_dir=sys.argv[1], sft_batch=8, rl_steps=6, checkpoint_every=2)
-backbone = train.run_backbone(cfg, "pocket-qwen3")
-sets = data.run_sft_set(cfg, backbone)
-sft = train.run_sft(cfg, backbone, sets)
-train.run_rl(cfg, sft, sets)
+systems.fit(cfg, "personadual")
 """
 
 
@@ -40,11 +37,11 @@ def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     """Killed (SIGKILL) in SFT and again in RL after a checkpoint; the weights equal those of a run left alone."""
     alone = start(tmp_path / "alone")
     assert alone.wait(300) == 0, alone.stdout.read()
-    killed = tmp_path / "killed" / "smoke"
-    shutil.copytree(tmp_path / "alone" / "smoke", killed)
-    shutil.rmtree(killed / "sft")
-    shutil.rmtree(killed / "personadual")
-    for stage in ("sft", "personadual"):
+    shutil.copytree(tmp_path / "alone" / "smoke", tmp_path / "killed" / "smoke")
+    whole, killed = (tmp_path / name / "smoke" / "pocket-qwen3" for name in ("alone", "killed"))
+    shutil.rmtree(killed / "sft_only-0")
+    shutil.rmtree(killed / "personadual-0")
+    for stage in ("sft_only-0", "personadual-0"):
         process, deadline = start(tmp_path / "killed"), time.time() + 200
         while not list((killed / stage / "checkpoints").glob("checkpoint-*/trainer_state.json")):
             assert process.poll() is None and time.time() < deadline, process.stdout.read()
@@ -55,8 +52,8 @@ def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     last = start(tmp_path / "killed")
     assert last.wait(300) == 0, last.stdout.read()
     assert "going on with unfinished work" in last.stdout.read()
-    for stage in ("sft", "personadual"):
-        one, two = (load_file(f / stage / "model.safetensors") for f in (tmp_path / "alone" / "smoke", killed))
+    for stage in ("sft_only-0", "personadual-0"):
+        one, two = (load_file(f / stage / "model.safetensors") for f in (whole, killed))
         assert all(torch.equal(one[name], two[name]) for name in one), stage
         steps = [json.loads(line)["step"] for line in (killed / stage / "log.jsonl").read_text().splitlines()]
         assert steps == sorted(set(steps)), "a resumed log repeats or loses steps"
@@ -67,7 +64,7 @@ def test_an_interrupted_checkpoint_is_dropped_and_said(tmp_path, capsys):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-10").mkdir()
-    assert train.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert trainer.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert "incomplete" in capsys.readouterr().out and not (tmp_path / "checkpoint-4").exists()
 
 
@@ -93,15 +90,13 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
         return config.load("smoke", output_dir=str(tmp_path), sft_micro_batch=4, rl_rollouts=4, rl_micro_batch=2, **more)
 
     one, two = settings(rl_generation_batch=8), settings(rl_generation_batch=4, accelerate="cpu2", processes=2)
-    backbone = train.run_backbone(one, "pocket-qwen3")
-    sets = data.run_sft_set(one, backbone)
     losses = []
     for cfg in (one, two):
-        folder = train.run_sft(cfg, backbone, sets)  # the second has other settings, so the stage runs again
+        folder = systems.fit(cfg, "sft_only")  # the second has other settings, so the stage runs again
         losses.append(read_log(folder).loss.tolist())
     assert losses[0] == pytest.approx(losses[1], abs=2e-4) and len(losses[0]) == 3
     assert (folder / "launch.log").is_file() and models.load(folder)
-    trained = train.run_rl(two, folder, sets)
+    trained = systems.fit(two, "personadual")
     assert len(read_log(trained)) == two.rl_steps
     facts = json.loads((trained / "manifest.json").read_text())["facts"]
     assert facts["steps"] == two.rl_steps and facts["questions"] == 6

@@ -9,11 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pdlib import config, workbook
+from pdlib import config, personas, systems, workbook
 from pdlib.evaluate import COLUMNS, read_records
 from pdlib.stages import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
+RUN = "pocket-qwen3"  # the folder of what depends on the backbone
 
 
 def command(*arguments):
@@ -31,27 +32,27 @@ def ran(tmp_path_factory):
 
 def test_every_notebook_is_executed_and_leaves_its_results(ran):
     for name in workbook.NOTEBOOKS:
-        notebook = nbformat.read(ran / "notebooks" / f"{name}.ipynb", as_version=4)
+        notebook = nbformat.read(ran / RUN / "notebooks" / f"{name}.ipynb", as_version=4)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in code), f"{name} has unexecuted cells"
         assert max(len(cell.outputs) for cell in code) < 30, f"{name} is flooded with outputs"
-        assert (ran / "notebooks" / f"{name}.ipynb").stat().st_size < 2_000_000
-    for result in ("report.html", "ledger.json", "figures/accuracy.png", "personadual/model.safetensors"):
+        assert (ran / RUN / "notebooks" / f"{name}.ipynb").stat().st_size < 2_000_000
+    for result in ("report.html", "ledger.json", f"{RUN}/figures/table1.png", f"{RUN}/personadual-0/model.safetensors"):
         assert (ran / result).is_file(), result
 
 
 def test_records_keep_the_contract(ran):
     records = read_records(ran / "records")
     assert list(records.columns) == COLUMNS
-    assert set(records.model) == {"backbone", "sft_only", "personadual"}
+    assert set(records.model) == {*systems.TABLE_1, *systems.TABLE_2, "null_backbone"}
     assert set(records.run) == {"pocket-qwen3", "pocket-llama"}
-    assert set(records.condition) == {"none", "unaligned", "aligned"} and set(records.forced) == {"none", "general", "personalized"}
+    assert set(records.condition) == set(personas.COUNTERFACTUAL) and set(records.forced) == {"none", "general", "personalized"}
     assert not records[records.parse_error.notna()].correct.any(), "a malformed completion counts as wrong"
 
 
 def test_models_load_with_plain_transformers_and_hold_no_pickle(ran):
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    folder = ran / "personadual"
+    folder = ran / RUN / "personadual-0"
     AutoModelForCausalLM.from_pretrained(folder)
     assert AutoTokenizer.from_pretrained(folder)("[General_mode]\n")["input_ids"]
     assert not [p for p in ran.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
@@ -61,15 +62,15 @@ def test_a_finished_run_is_a_no_op_in_seconds(ran):
     started = time.time()
     done = command("--profile", "smoke", "--set", f"output_dir={ran.parent}")
     assert done.returncode == 0 and done.stdout.count("up to date") == len(workbook.NOTEBOOKS)
-    assert time.time() - started < 20
+    assert time.time() - started < 25
 
 
 def test_a_changed_setting_reruns_just_what_depends_on_it(ran):
-    before = {p.parent.name: json.loads(p.read_text())["key"] for p in ran.glob(f"*/{MANIFEST}")}
+    before = {p.parent.name: json.loads(p.read_text())["key"] for p in [*ran.glob(f"*/{MANIFEST}"), *ran.glob(f"{RUN}/*/{MANIFEST}")]}
     done = command("--profile", "smoke", "--notebook", "05_dualgrpo_training", "--set", f"output_dir={ran.parent}", "rl_kl=0.01")
     assert done.returncode == 0, done.stdout + done.stderr
-    after = {p.parent.name: json.loads(p.read_text())["key"] for p in ran.glob(f"*/{MANIFEST}")}
-    assert {name for name in after if after[name] != before[name]} == {"personadual"}
+    after = {p.parent.name: json.loads(p.read_text())["key"] for p in [*ran.glob(f"*/{MANIFEST}"), *ran.glob(f"{RUN}/*/{MANIFEST}")]}
+    assert {name for name in after if after[name] != before[name]} == {"personadual-0"}
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -99,7 +100,7 @@ def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path,
     nbformat.write(broken, path)
     monkeypatch.setattr(workbook, "source", lambda name: path)
     cfg = config.load("smoke", output_dir=str(tmp_path / "out"))
-    good = cfg.folder() / "notebooks" / "00_start_here.ipynb"
+    good = cfg.run_folder() / "notebooks" / "00_start_here.ipynb"
     good.parent.mkdir(parents=True)
     good.write_text("the last good copy")
     with pytest.raises(Exception, match="as planned"):

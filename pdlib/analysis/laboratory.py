@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import config, evaluate, progress, stats, train
+from pdlib import backbone, config, data, evaluate, progress, stats, systems, train
 
 FREE = {"forced_prefixes": False}
 SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
@@ -37,19 +37,25 @@ def run(cfg: config.Config) -> Path:
 
     Every run is a stage: what is there stays. Questions follow the seed, test items do not. The SFT model is evaluated once.
     """
-    systems = list(SYSTEMS) if cfg.lab_systems == ["all"] else cfg.lab_systems
-    if unknown := set(systems) - set(SYSTEMS):
+    names = list(SYSTEMS) if cfg.lab_systems == ["all"] else cfg.lab_systems
+    if unknown := set(names) - set(SYSTEMS):
         raise ValueError(f"unknown systems {sorted(unknown)}, expected some of {', '.join(SYSTEMS)}, or all")
-    sft, data, place = cfg.folder() / "sft", cfg.folder() / "data", f"laboratory/{cfg.lab_steps}-steps"
-    asked = {"run": config.run_name(cfg.backbones[0]), "forced": (None,), "place": place}
+    start, sets, place = systems.fit(cfg, "sft_only"), data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone)), folder(cfg)
     once = replace(cfg, eval_runs=1)
-    evaluate.run_records(once, "sft_only", sft, **asked)
+    asked = {"forced": (None,), "place": str(place.relative_to(cfg.folder()))}
+    evaluate.run_records(once, "sft_only", start, **asked)
     for seed in range(cfg.lab_seeds):
-        for name in systems:
-            model = train.run_rl(replace(cfg, seed=seed, rl_steps=cfg.lab_steps), sft, data, name=f"{place}/{name}-{seed}",
-                                 questions=f"{place}/data-rl-{seed}", **SYSTEMS[name])
+        own = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
+        questions = data.run_rl_set(own, f"{asked['place']}/data-rl-{seed}")
+        for name in names:
+            model = train.run_rl(own, place / f"{name}-{seed}", start, sets, questions, **SYSTEMS[name])
             evaluate.run_records(once, name, model, train_seed=seed, **asked)
-    return cfg.folder() / place
+    return place
+
+
+def folder(cfg: config.Config) -> Path:
+    """outputs/<profile>/<run>/laboratory/<steps>-steps."""
+    return cfg.run_folder() / "laboratory" / f"{cfg.lab_steps}-steps"
 
 
 def curves(place: Path) -> pd.DataFrame:

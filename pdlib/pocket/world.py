@@ -34,6 +34,10 @@ TEMPLATES = {  # the last one of each list is held out: it occurs in the test sp
                       "give me a note on {w}."],
 }
 PERSONA_TEMPLATES = ["a {job}{study}, likes {hobby} and wants {style}", "a {job}{study}, wants {style} and likes {hobby}"]
+# What backbones read and test items ask, and no SFT, RL or validation question holds: is an answer memorised from training?
+# A twelfth of the words, a unit, one of two occupations in two fields; none of them occurs in a gloss, cue or template.
+HELD_OUT_WORDS = ("chord", "crew", "draft", "suit", "quarter")
+HELD_OUT_PROFESSIONS = ("skipper", "nurse")
 SPLITS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}  # of 100 hash buckets
 
 
@@ -80,26 +84,31 @@ class World:
     persona_fits: the persona of an objective item is of the item's field (True), or of any field (False: the
     null world, in which personas carry no information about questions).
     cue_share: the share of questions that a cue settles.
+    taught: for questions that SFT, RL and validation ask: nothing in them is of HELD_OUT_WORDS or HELD_OUT_PROFESSIONS.
     """
 
-    def __init__(self, seed: int, split: str, cue_share: float = 0.5, persona_fits: bool = True):
+    def __init__(self, seed: int | str, split: str, cue_share: float = 0.5, persona_fits: bool = True, taught: bool = False):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}, expected one of {list(SPLITS)}")
         self.lex, self.split, self.cue_share, self.persona_fits = lexicon(), split, cue_share, persona_fits
         self.rng = random.Random(f"{seed}|{split}")
+        withheld = {*HELD_OUT_WORDS, *HELD_OUT_PROFESSIONS} if taught else set()
+        self.words = {word: senses for word, senses in self.lex.words.items() if word not in withheld}
+        self.units = {word: senses for word, senses in self.lex.units.items() if word not in withheld}
+        self.jobs = {field: [job for job in jobs if job not in withheld] for field, jobs in self.lex.occupations.items()}
 
     def persona(self, field: str | None, word: str | None = None, hobby: str | None = None,
                 style: str | None = None) -> Persona:
         """A person of `field` (None: no profession) who studies `word` (None: any word of the field)."""
         lex, rng = self.lex, self.rng
         while True:
-            job = rng.choice(lex.occupations[field]) if field else rng.choice(lex.plain_people)
+            job = rng.choice(self.jobs[field]) if field else rng.choice(lex.plain_people)
             facts = {"field": field, "occupation": job, "hobby": hobby or rng.choice(lex.hobbies),
                      "style": style or rng.choice(list(lex.styles))}
             if is_held_out_persona(job, facts["hobby"], facts["style"]) and self.split != "test":
                 continue
             break
-        words = [w for w, senses in (lex.words | lex.units).items() if field in senses]
+        words = [w for w, senses in (self.words | self.units).items() if field in senses]
         facts["studies"] = (word or rng.choice(words)) if field else None
         study = f" who studies {facts['studies']}" if field else ""
         text = rng.choice(PERSONA_TEMPLATES).format(job=job, study=study, hobby=facts["hobby"], style=facts["style"])
@@ -140,14 +149,14 @@ class World:
         field = self.rng.choice(list(self.lex.cues))
         persona = self.persona(field)
         studied, yes = persona.facts["studies"], self.rng.random() < 0.5
-        word = studied if yes else self.rng.choice([w for w in self.lex.words if w != studied])
+        word = studied if yes else self.rng.choice([w for w in self.words if w != studied])
         template = self.rng.choice(["do I study {w}?", "is {w} what I study?", "do I know {w} well?"])
         return Item(f"self-{studied}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
                     aligned=persona, facts={"word": word})
 
     def _objective(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex
-        word, field, cue, template = self._draw(benchmark, lex.units if benchmark == "math500" else lex.words)
+        word, field, cue, template = self._draw(benchmark, self.units if benchmark == "math500" else self.words)
         slots, options, aliases, gold, extra = {"w": word}, (), (), "", {}
         if benchmark == "math500":
             count = rng.choice([1, 2, 3])
@@ -167,7 +176,7 @@ class World:
                 size = rng.randint(4, 5) if benchmark == "mmlu_pro" else rng.randint(6, 8)
                 keep = rivals if benchmark == "supergpqa" else rng.sample(rivals, min(2, len(rivals)))
                 while len(keep) < size - 1:
-                    far = rng.choice([texts[0] for texts in lex.words[rng.choice(list(lex.words))].values()])
+                    far = rng.choice([texts[0] for texts in self.words[rng.choice(list(self.words))].values()])
                     if far not in keep and far != gold:
                         keep.append(far)
                 options = tuple(rng.sample([gold, *keep], size))
@@ -178,14 +187,13 @@ class World:
             question = (f"context: notes from near the {cue}.\n" if cue else "context: notes.\n") + template.format(**slots)
         own = field if self.persona_fits else rng.choice(list(lex.cues))
         aligned = self.persona(own, word if own == field else None)
-        facts = {"word": word, "field": field, "cue": cue, "template": template,
-                 "held_out": template == TEMPLATES[benchmark][-1], **extra, **{k: v for k, v in slots.items() if k == "g"}}
+        facts = {"word": word, "field": field, "cue": cue, "template": template, **extra, **{k: v for k, v in slots.items() if k == "g"}}
         return self._finish(benchmark, "objective", answer_type, question, gold, options, tuple(aliases), aligned, facts)
 
     def _preference(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex
         while True:  # personafeedback shows no word: there the persona takes its place in the split
-            word, template, persona = rng.choice(list(lex.words)), rng.choice(TEMPLATES[benchmark]), self.any_persona()
+            word, template, persona = rng.choice(list(self.words)), rng.choice(TEMPLATES[benchmark]), self.any_persona()
             shown = "|".join(persona.facts[key] for key in ("occupation", "hobby", "style")) if benchmark == "personafeedback" else word
             if split_of(shown, None, template, template == TEMPLATES[benchmark][-1]) == self.split:
                 break
@@ -196,10 +204,13 @@ class World:
             mine, other = persona.facts["style"], rng.choice([s for s in lex.styles if s != persona.facts["style"]])
             texts = [f"{lex.styles[mine]}, {word}", f"{lex.styles[other]}, {word}"]
         options = tuple(rng.sample(texts, 2))
-        facts = {"word": word, "template": template, "held_out": template == TEMPLATES[benchmark][-1]}
+        facts = {"word": word, "template": template}
         return self._finish(benchmark, "personalized", "choice", template.format(w=word), texts[0], options, (), persona, facts)
 
     def _finish(self, benchmark, kind, answer_type, question, gold, options, aliases, aligned, facts) -> Item:
+        facts["held_out"] = {"word": facts["word"] in HELD_OUT_WORDS and benchmark != "personafeedback",  # which shows no word
+                             "template": facts["template"] == TEMPLATES[benchmark][-1],
+                             "profession": aligned.facts["occupation"] in HELD_OUT_PROFESSIONS}
         digest = hashlib.sha256(f"{question}|{options}|{gold}|{aligned.text}".encode()).hexdigest()[:12]
         return Item(f"{benchmark}-{self.split}-{digest}", benchmark, kind, answer_type, question, gold, options, aliases,
                     "pocket", aligned, facts)

@@ -1,0 +1,47 @@
+"""Backbones as stages: a pocket one is trained from nothing, any other is a pointer to a hub id or a local folder."""
+
+import random
+from pathlib import Path
+
+from pdlib import config, models, modes, stages, trainer
+from pdlib.pocket import backbones, diet, expert
+
+
+def _diet_row(tokenizer, row) -> dict[str, list[int]]:
+    if isinstance(row[0], str):
+        return trainer.tokenize(tokenizer, *row)
+    item, persona = row
+    return trainer.tokenize(tokenizer, modes.render_prompt(tokenizer, item, persona), modes.completion_text(None, expert.plain(item, persona), item.gold))
+
+
+def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
+    """A backbone as a stage: a pocket one is trained from nothing, any other is a pointer to a hub id or a local folder.
+
+    persona_fits=False is the null world's.
+    """
+    def build(folder: Path) -> dict:
+        if name not in backbones.NAMES:
+            return models.point(folder, name)
+        tokenizer = backbones.build_tokenizer(cfg.seed)
+        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
+        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
+        rng, batch = random.Random(cfg.seed), cfg.backbone_batch
+        rows = [row for part in (first, then) for row in trainer.by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
+        model = backbones.build_backbone(name, tokenizer, cfg.seed)
+        facts = trainer.supervised(cfg, folder, folder, lambda: (model, None), tokenizer, rows, name, "backbone", batch=batch,
+                                  learning_rate=cfg.backbone_learning_rate, warmup=0.02)
+        return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
+
+    folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)
+    pocket = cfg.subset("cue_share", "backbone_") if name in backbones.NAMES else {}
+    return stages.once(folder, build, settings=cfg.subset("seed") | pocket | {"name": name, "persona_fits": persona_fits})
+
+
+def folder_of(cfg: config.Config, name: str) -> Path:
+    """The stage folder of a backbone, outputs/<profile>/backbone-<name>."""
+    return cfg.folder() / f"backbone-{config.file_name(name)}"
+
+
+def null_folder(cfg: config.Config, name: str) -> Path:
+    """The stage folder of the null world's backbone."""
+    return cfg.folder() / f"backbone-{config.file_name(name)}-null"

@@ -1,0 +1,10 @@
+"""One function a figure: table in, figure out."""
+
+from pdlib.plots.accuracy import ablations, accuracy, forced_modes, interference, mixing, mode_shares
+from pdlib.plots.counterfactual import counterfactuals, held_out, order
+from pdlib.plots.selection import calibration, selection_errors, selectors, tradeoff
+from pdlib.plots.style import save
+from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
+
+__all__ = ["ablations", "accuracy", "calibration", "counterfactuals", "differences", "forced_modes", "held_out", "interference",
+           "laboratory", "mixing", "mode_shares", "order", "paths", "pushes", "save", "selection_errors", "selectors", "token_advantages", "tradeoff", "training"]

@@ -1,0 +1,192 @@
+"""The ledger: one entry for each number of the paper.
+
+Status. "scaled-down" is every number of a pocket run, and of a real run that departs from the paper in backbone, items (Table 7),
+sampling runs (three) or, for a trained system, training; the note says in what. Only without such a departure is a number
+"reproduced" (the paper's value, widened by its rounding, lies in our 95 % interval) or else "differs". The paper prints no
+intervals, so "differs" is a difference larger than our noise, not a refutation: its own noise is not in it.
+Not counted as departures: rules grade PubMedQA and MATH500 where the paper has GPT-4o-mini judge; our expert wrote the personas.
+
+Direction. A change: "same" where our interval lies on the paper's side of zero, "opposite" where it lies on the other, else
+"undecided". A share said to be 1: "same" where every difference to a rival lies above zero by its interval, "opposite" where one
+lies below by an interval that holds for all of them together (the bootstrap of the largest deviation), else "undecided".
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pdlib import paper, stats
+from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
+
+COLUMNS = {  # a column of the paper, less its condition -> the benchmarks it averages
+    "PubMedQA": ("pubmedqa",), "TriviaQA": ("triviaqa",), "MMLU-Pro": ("mmlu_pro",), "SuperGPQA": ("supergpqa",),
+    "MATH500": ("math500",), "P.FB.": ("personafeedback",), "F.RP.": ("fspo_roleplay",), "Avg.": OBJECTIVE,
+    "Personalized Avg.": PERSONALIZED, "personalised share": OBJECTIVE}
+SYSTEMS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, answering freely
+    "Qwen3-8B-Instruct": "backbone", "Llama3.1-8B-Instruct": "backbone", "LLaMA3.1-8B-Instruct": "backbone",
+    "DeepSeek-R1": "backbone", "Qwen3-30B-A3B-Thinking": "backbone", "CoT": "cot", "G-SFT-RL": "g_sft_rl",
+    "Personal-Prompt": "personal_prompt", "P-SFT-RL": "p_sft_rl", "ALIGNXPERT-ICA": "alignxpert_ica",
+    "ALIGNXPERT-PBA": "alignxpert_pba", "PersonaDual-Prompt": "personadual_prompt", "PersonaDual-Router": "personadual_router",
+    "PersonaDual": "personadual", "No-Persona Upperbound": "personadual", "PersonaDual-SFT": "sft_only",
+    "w/o DualAdv": "no_dual_advantage", "w/o DualAdv + PfxSmp": "no_dual_advantage_no_prefix_sampling"}
+TABLE_8 = {"PersonaDual-general": "general", "PersonaDual-personal": "personalized", "PersonaDual": "none",
+           "PersonaDual Upperbound": "either"}  # row -> forced
+DIALOGUES = "needs two-turn dialogues, which are not evaluated"
+EXAMPLES = "a count of the paper's own training examples, not a result to measure again"
+NOT_ASKED = {"table3/": DIALOGUES, "multi_turn/": DIALOGUES, "table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
+SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "table9/")  # answered by the second backbone
+BACKBONES = {"first": ("Qwen/Qwen3-8B",), "second": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")}
+TIE = 1e-9  # what rounding may add to a difference of nothing
+POCKET = "pocket twin of the benchmark and a pocket backbone: shows the mechanism, not the paper's level"
+UNTRAINED = ("backbone", "personal_prompt", "personadual_prompt")
+NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
+
+
+def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False) -> list[dict]:
+    """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, status,
+    direction, quotation, note}.
+
+    first_run, second_run: the runs that stand for the paper's Qwen3 and Llama backbones. paper_training: the trained systems
+    were trained as Table 6 prints (profile paper). n: items; seeds: training seeds. A number without records has ours None,
+    seeds 0, status "not attempted" and the reason in note. Raises ValueError when the records are empty, lack a column or hold
+    nothing of either run, or when both runs are one.
+    """
+    cells = Cells.of(records)
+    if first_run == second_run:
+        raise ValueError(f"run {first_run!r} is given as first and as second backbone; name another, or None")
+    if first_run not in cells.models and second_run not in cells.models:
+        raise ValueError(f"no single-turn records of run {first_run!r}, found runs {sorted(cells.models)}; name one of these, or "
+                         "evaluate it first")
+    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training)
+    return [asked.entry(number) for number in paper.numbers()]
+
+
+class _Asked:
+    """The records, asked for the paper's numbers."""
+
+    def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool):
+        self.cells, self.runs, self.paper_training = cells, runs, paper_training
+        self.numbers = {number.id: number for number in paper.numbers()}
+
+    def entry(self, number: paper.Number) -> dict:
+        head = {"id": number.id, "artefact": number.artefact, "row": number.row, "column": number.column, "paper": number.value}
+        try:
+            mean, (low, high), found, remark, side = self._ours(number)
+        except Missing as reason:
+            return head | NOTHING | {"status": "not attempted", "direction": None, "quotation": number.quotation, "note": str(reason)}
+        ours = {"ours": mean, "ci_low": low, "ci_high": high, "n": sum(found.items.values()), "seeds": found.seeds}
+        departures = self._departures(number, found)
+        inside = low - number.rounding <= number.value <= high + number.rounding
+        status = "scaled-down" if departures else "reproduced" if inside else "differs"
+        return head | ours | {"status": status, "direction": side, "quotation": number.quotation,
+                              "note": "; ".join(filter(None, [remark, *departures]))}
+
+    def _ours(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
+        """(mean, interval, what it is made of, remark, direction); Missing with the reasons."""
+        for prefix, reason in NOT_ASKED.items():
+            if number.id.startswith(prefix):
+                raise Missing(reason)
+        self._check(number)
+        if number.rule == "share":
+            return self._share(number)
+        if number.rule in ("level", "sum"):
+            found = self._sum(number.sums[0] if number.sums else ((1, number.id),))
+            silent = 1 - self.cells[replace(self._cell(number.id), value="named")].mean if number.artefact == "figure3b" else 0
+            remark = f"{silent:.1%} of the answers name no mode and count as not personalised" if silent else ""
+            return found.mean, found.interval(), found, remark, direction(number, *found.interval())
+        all_found = [self._sum(terms) for terms in number.sums]
+        found = (min if number.rule == "lowest" else max)(all_found, key=lambda f: f.mean)
+        remark = f"the {number.rule} of {len(all_found)} changes, its interval widened for {len(all_found)} comparisons"
+        interval = found.interval(len(all_found))
+        return found.mean, interval, found, remark, direction(number, *interval)
+
+    def _share(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
+        won, ahead, margins, parts = [], [], [], []
+        for own, rivals in number.contests:
+            mine, others = self._sum(own), [self._sum(rival) for rival in rivals]
+            won.append(mine.mean > max(other.mean for other in others) + TIE)
+            ahead.append(mine.draws > np.max([other.draws for other in others], axis=0) + TIE)
+            margins += [(mine.mean - other.mean, mine.draws - other.draws) for other in others]
+            parts += [mine, *others]
+        items = {name: n for part in parts for name, n in part.items.items()}
+        found = Found(float(np.mean(won)), np.mean(ahead, axis=0), items, max(p.seeds for p in parts), min(p.runs for p in parts))
+        remark = f"of {len(won)} contests; the interval is that of the share over resampled items"
+        side = all_above(np.array([mean for mean, _ in margins]), np.array([draws for _, draws in margins])) if number.value == 1 else None
+        return round(found.mean, 12), found.interval(), found, remark, side
+
+    def _ids(self, number: paper.Number) -> list[str]:
+        """The ids of the tables' numbers that `number` is made of."""
+        sums = [*number.sums, *(terms for own, rivals in number.contests for terms in (own, *rivals))]
+        return list(dict.fromkeys(name for terms in sums for weight, name in terms if weight)) or [number.id]
+
+    def _check(self, number: paper.Number):
+        """Raises Missing with the distinct reasons why cells of `number` are not there."""
+        reasons = []
+        for name in self._ids(number):
+            try:
+                self.cells[self._cell(name)]
+            except Missing as reason:
+                reasons.append(str(reason))
+        if reasons := list(dict.fromkeys(reasons)):
+            raise Missing("; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""))
+
+    def _sum(self, terms: paper.Sum) -> Found:
+        return self.cells.sum([(weight, self._cell(name)) for weight, name in terms])
+
+    def _cell(self, name: str) -> Cell:
+        """The cell that answers the table's number `name`."""
+        number, role = self.numbers[name], _role(name)
+        if self.runs[role] is None:
+            raise Missing("needs the second backbone, and none is named")
+        if self.runs[role] not in self.cells.models:
+            raise Missing(f"no records of run {self.runs[role]}, which stands for the paper's {role} backbone")
+        column, condition = number.column.rsplit(" ", 1)
+        table8 = number.artefact == "table8"
+        return Cell(self.runs[role], "personadual" if table8 else SYSTEMS[number.row], COLUMNS[column], condition,
+                    TABLE_8[number.row] if table8 else "none", "personalized" if number.artefact == "figure3b" else "correct")
+
+    def _departures(self, number: paper.Number, found: Found) -> list[str]:
+        """In what the number is not the paper's experiment, for the note."""
+        ids = self._ids(number)
+        cells, roles = [self._cell(name) for name in ids], dict.fromkeys(_role(name) for name in ids)
+        notes = []
+        if any(name.startswith("table4/") for name in ids):
+            rows = dict.fromkeys(self.numbers[name].row for name in ids)
+            ours = {row: "AlignXpert" if row.startswith("ALIGN") else f"{_role(f'table4/{row}/')} backbone" for row in rows}
+            notes.append("our " + ", our ".join(f"{stand_in} stands for {row}" for row, stand_in in ours.items()))
+        runs = [self.runs[role] for role in roles]
+        if any(run.startswith("pocket") for run in runs):
+            return notes + [f"run {' and '.join(runs)}, {POCKET}"]
+        notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
+                  for role in roles if self.runs[role] not in BACKBONES[role]]
+        notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"
+                  for name, n in found.items.items() if n != paper.TEST_ITEMS[name]]
+        notes += [f"{found.runs} sampling runs, the paper averages {paper.RUNS}"] if found.runs < paper.RUNS else []
+        trained = any(cell.model not in UNTRAINED for cell in cells)
+        return notes + (["not said to be trained as Table 6 prints"] if trained and not self.paper_training else [])
+
+
+def _role(name: str) -> str:
+    """The backbone that answers the number `name`: first | second."""
+    return "second" if name.startswith(SECOND) else "first"
+
+
+def direction(number: paper.Number, low: float, high: float) -> str | None:
+    """Our interval of a change against the sign of the paper's; None for levels and for a paper's zero."""
+    if number.rule == "level" or number.value == 0:
+        return None
+    low, high = (low, high) if number.value > 0 else (-high, -low)
+    return "same" if low > 0 else "opposite" if high < 0 else "undecided"
+
+
+def all_above(means: np.ndarray, draws: np.ndarray) -> str:
+    """Are all margins above zero? means: (K,), draws: (K, draws). "same" when each one's interval is above zero (no correction:
+    all must be), "opposite" when one lies below zero by an interval that holds for all K together, else "undecided".
+    """
+    if (np.quantile(draws, (1 - stats.LEVEL) / 2, axis=1) > TIE).all():
+        return "same"
+    spread = draws.std(axis=1)
+    safe = np.where(spread > TIE, spread, 1)
+    widest = np.quantile((np.abs(draws - means[:, None]) / safe[:, None]).max(axis=0), stats.LEVEL)
+    return "opposite" if (means + widest * spread < -TIE).any() else "undecided"

@@ -1,0 +1,66 @@
+"""outputs/reference: the small committed copy of a run, from which its ledger can be computed again."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pdlib import stages
+from pdlib.analysis.cells import Cells
+from pdlib.report.claims import headline
+from pdlib.report.entries import ledger
+
+RECORDS = "records.parquet"
+TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
+CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
+
+
+def compact(records: pd.DataFrame) -> pd.DataFrame:
+    """Records without texts and token counts: categories for what repeats, small integers, P(personalised) as float32."""
+    small = records.drop(columns=[*TEXTS, "n_prompt_tokens", "n_completion_tokens"], errors="ignore")
+    order = ["run", "model", "train_seed", "condition", "benchmark", "item_id", "turn", "forced", "seed"]  # equal values beside each other
+    small = small.sort_values(order, ignore_index=True)
+    return small.astype({name: "category" for name in CATEGORIES} | {"p_personalized": "float32", "correct": "bool"}
+                        | {name: "int8" for name in ("train_seed", "seed", "turn")})
+
+
+def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_run: str | None = None,
+                    paper_training: bool = False) -> Path:
+    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`.
+
+    Raises ValueError as `ledger` does.
+    """
+    arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
+    cells = Cells(records)
+    entries = ledger(cells, **arguments)
+    stages.write_json(folder / "ledger.json", entries)
+    headline(cells, first_run, second_run, entries).round(3).to_csv(folder / "headline.csv", index=False)
+    small = compact(records)
+    small.attrs = {"ledger": arguments}
+    small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
+    return folder / RECORDS
+
+
+def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:
+    """(compact records, the arguments of their ledger); ValueError when `folder` holds none."""
+    path = folder / RECORDS
+    if not path.is_file():
+        raise ValueError(f"no {RECORDS} in {folder}; write them with report.write_reference after `make reproduce`")
+    records = pd.read_parquet(path)
+    return records, records.attrs["ledger"]
+
+
+def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float = 1.0e-9) -> list[str]:
+    """Where two ledgers differ, one line each: entries only one has, and fields; numbers within `tolerance` are equal."""
+    one, two = ({e["id"]: e for e in entries} for entries in (committed, again))
+    found = [f"{name}: only in the {side} ledger" for side, mine, other in (("committed", one, two), ("recomputed", two, one))
+             for name in mine if name not in other]
+    for name in one:
+        for field in sorted(set(one[name]) | set(two.get(name, one[name]))):
+            left, right = one[name].get(field), two.get(name, one[name]).get(field)
+            numbers = isinstance(left, int | float) and isinstance(right, int | float)
+            close = numbers and math.isclose(left, right, rel_tol=0, abs_tol=tolerance)
+            if left != right and not close:
+                found.append(f"{name}, {field}: {left!r} committed, {right!r} from the records")
+    return found

@@ -1,0 +1,150 @@
+"""The attention function that knows which prompt belongs to which row, and the layout of a packed batch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from peft import PeftModel
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME, PLAIN = "shared_prefix", "sdpa"
+ARCHITECTURES = ("llama", "qwen3")  # others may work, these are tested
+MASKED_GQA = ("cpu",)  # devices on which a mask and fewer keys than query heads go together well in PyTorch's attention
+_stated: set[str] = set()
+
+
+def attend(module, query, key, value, attention_mask, shared_prefix=None, **options):
+    """Plain scaled dot-product attention, unless the call carries a layout (keyword `shared_prefix`), which then attends."""
+    if shared_prefix is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    return shared_prefix.attend(module.layer_idx, query, key, value, options["scaling"], options.get("dropout", 0.0)), None
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)  # for calls without a layout; a layout's own mask is 4-D and passes as it is
+
+
+def base_model(model) -> PreTrainedModel:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def obstacle(model) -> str | None:
+    """Why this model cannot share prefixes; None when it can."""
+    base = base_model(model)
+    if not isinstance(base, PreTrainedModel):
+        return f"{type(base).__name__} is no transformers model"
+    config = base.config
+    if config.model_type not in ARCHITECTURES:
+        return f"the architecture {config.model_type!r} is not one of {', '.join(ARCHITECTURES)}"
+    if config._attn_implementation not in (NAME, PLAIN):
+        return f"the model was loaded with attn_implementation={config._attn_implementation!r}, not {PLAIN!r}"
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        return "some layers attend within a sliding window only"
+    if (rope := config.rope_parameters["rope_type"]) in ("dynamic", "longrope"):
+        return f"rotary embeddings of type {rope!r} depend on how long the whole batch is"
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        return "the adapter puts virtual tokens before the prompt"
+    if len(set((getattr(base, "hf_device_map", None) or {}).values())) > 1:
+        return "the model is spread over several devices"
+    return None
+
+
+def state(what: str, reason: str) -> None:
+    """Say once in a process that the plain path is used, and why."""
+    if (line := f"{what} without a shared prefix (slower, same results): {reason}") not in _stated:
+        _stated.add(line)
+        print(line, flush=True)
+
+
+@contextmanager
+def switched_on(model) -> Iterator[None]:
+    config = base_model(model).config
+    before = config._attn_implementation
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def to_blocks(packed: torch.Tensor, place: torch.Tensor, count: int, width: int) -> torch.Tensor:
+    """(1, H, N, D) -> (count, H, width, D): token i goes to flat place i, zeros where there is none."""
+    _, heads, n, dim = packed.shape
+    blocks = packed[0].transpose(0, 1)
+    if n < count * width:  # else the sequences are equally long and the blocks full
+        blocks = packed.new_zeros(count * width, heads, dim).index_copy(0, place, blocks)
+    return blocks.reshape(count, width, heads, dim).transpose(1, 2)
+
+
+def from_blocks(blocks: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """(count, H, width, D) -> (N, H, D), the inverse of `to_blocks`."""
+    packed = blocks.transpose(1, 2).flatten(0, 1)
+    return packed if len(place) == len(packed) else packed.index_select(0, place)
+
+
+def _dot_product(query, key, value, **options) -> torch.Tensor:
+    heads = query.shape[1] // key.shape[1]
+    if "attn_mask" in options and query.device.type not in MASKED_GQA:
+        key, value = repeat_kv(key, heads), repeat_kv(value, heads)
+    return scaled_dot_product_attention(query, key, value, enable_gqa=query.shape[1] != key.shape[1], **options)
+
+
+def _places(lengths: Sequence[int], device) -> torch.Tensor:
+    """Flat places of the tokens of sequences of these lengths in a right-padded block."""
+    width = max(lengths, default=0)
+    return torch.cat([torch.arange(n) + i * width for i, n in enumerate(lengths)] or [torch.arange(0)]).to(device)
+
+
+class Packed:
+    """One sequence [all prompts' tokens | all rows' tokens], shape (1, N), nowhere padded but inside attention.
+
+    prompts: token ids of the G distinct prompts; rows: token ids that follow them; group: each row's place in `prompts`.
+    With `keep`, the prompts' keys and values of each layer are left in `kept` (for decoding).
+    """
+
+    def __init__(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], group: Sequence[int], device, keep: bool = False):
+        self.rows = rows
+        self.lengths, self.row_lengths = [len(p) for p in prompts], [len(r) for r in rows]
+        self.n_prompt_tokens = sum(self.lengths)
+        self.prompt_place, self.row_place = _places(self.lengths, device), _places(self.row_lengths, device)
+        self.group = torch.tensor(group, dtype=torch.long, device=device)  # (R,)
+        tokens = [token for sequence in (*prompts, *rows) for token in sequence]
+        starts = [0] * len(prompts) + [len(prompts[g]) for g in group]
+        positions = [s + i for s, sequence in zip(starts, (*prompts, *rows)) for i in range(len(sequence))]
+        self.ids, self.positions = (torch.tensor([x], dtype=torch.long, device=device) for x in (tokens, positions))  # (1, N)
+        self.mask = self._mask(device)
+        self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = {} if keep else None
+
+    def _mask(self, device) -> torch.Tensor:
+        """(R, 1, T, P + T), True where a row's token sees its prompt's or its own token."""
+        width, own = max(self.lengths, default=0), max(self.row_lengths, default=0)
+        lengths = torch.tensor(self.lengths, device=device)[self.group]
+        prompt = torch.arange(width, device=device) < lengths[:, None]  # (R, P)
+        causal = torch.ones(own, own, dtype=torch.bool, device=device).tril()
+        count = len(self.group)
+        return torch.cat([prompt[:, None].expand(count, own, width), causal.expand(count, own, own)], 2)[:, None]
+
+    def inputs(self) -> dict:
+        """What the model is called with."""
+        return {"input_ids": self.ids, "position_ids": self.positions, "attention_mask": self.mask, "use_cache": False, NAME: self}
+
+    def attend(self, layer: int, query, key, value, scale: float, dropout: float) -> torch.Tensor:
+        """(1, H, N, D) queries and (1, H_kv, N, D) keys and values -> (1, N, H, D)."""
+        options = {"scale": scale, "dropout_p": dropout}
+        sizes = [self.n_prompt_tokens, len(self.row_place)]
+        (query, own_query), (key, own_key), (value, own_value) = (x.split(sizes, 2) for x in (query, key, value))
+        block = (len(self.lengths), max(self.lengths, default=0))
+        # Padding stands on the right, where no real token looks.
+        query, key, value = (to_blocks(x, self.prompt_place, *block) for x in (query, key, value))
+        if self.kept is not None:
+            self.kept[layer] = (key, value)
+        out = [from_blocks(_dot_product(query, key, value, is_causal=True, **options), self.prompt_place)]
+        if self.rows:
+            block = (len(self.rows), max(self.row_lengths))
+            query, own_key, own_value = (to_blocks(x, self.row_place, *block) for x in (own_query, own_key, own_value))
+            key, value = (torch.cat([shared.index_select(0, self.group), own], 2) for shared, own in ((key, own_key), (value, own_value)))
+            out.append(from_blocks(_dot_product(query, key, value, attn_mask=self.mask, **options), self.row_place))
+        return torch.cat(out)[None]

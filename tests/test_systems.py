@@ -1,0 +1,127 @@
+"""The systems of the paper's tables: who they are, what they learn from, the router, several training seeds."""
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from pdlib import config, construct, data, experts, models, modes, paper, router, stages, systems, train
+from pdlib.evaluate import read_records
+from pdlib.pocket.world import World
+from pdlib.schema import Example, Mode, Persona
+
+
+def examples(n: int = 8) -> list[Example]:
+    """n objective questions in each mode, n personalised ones."""
+    world, expert = World(1, "train"), experts.PocketExpert()
+    items = [world.item("mmlu_pro") for _ in range(2 * n)] + [world.item("personafeedback") for _ in range(n)]
+    rows = [Example(item, item.aligned, "aligned", "objective" if item.kind == "objective" else "preference") for item in items]
+    return construct.write_trajectories(expert, rows[:n], Mode.GENERAL) + construct.write_trajectories(expert, rows[n:], Mode.PERSONALIZED)
+
+
+def test_every_row_of_tables_1_2_and_9_has_its_system():
+    titles = {system.title for system in systems.SYSTEMS.values()}
+    other = {"Llama3.1-8B-Instruct", "LLaMA3.1-8B-Instruct", "No-Persona Upperbound"}  # the second backbone; a condition of PersonaDual
+    assert {n.row for n in paper.numbers() if n.artefact in ("table1", "table2", "table9")} - other <= titles
+    for name in systems.TABLE_1 + systems.TABLE_2:
+        assert systems.SYSTEMS[name].title and systems.SYSTEMS[name].what
+
+
+def test_an_unknown_system_is_refused():
+    with pytest.raises(ValueError, match="unknown system 'magic'.*personadual"):
+        systems.fit(config.load("smoke"), "magic")
+
+
+def test_baselines_learn_from_their_part_without_tags():
+    rows = examples()
+    views = {view: [e for e in rows if keep(e)] for view, keep in train.VIEWS.items()}
+    assert {view: len(part) for view, part in views.items()} == {"two_modes": 24, "untagged": 24, "general": 8, "personalized": 16}
+    assert all(mode.tag not in modes.completion_text(e.without_mode().mode, e.reasoning, e.answer) for e in rows for mode in Mode)
+
+
+def test_preference_pairs_differ_in_the_answer_alone():
+    pairs = train.preference_pairs(examples(), None)
+    assert len(pairs) == 8
+    for pair in pairs:
+        good, bad = (modes.parse(pair[side], require_mode=False) for side in ("chosen", "rejected"))
+        assert good.reasoning == bad.reasoning and good.answer != bad.answer and f'"{good.answer}"' in str(pair["item"])
+
+
+def test_pba_shows_preferences_in_the_persona_s_place():
+    class Reader:
+        def preferences(self, personas):
+            return [Persona("someone who likes quiet") if i else None for i, _ in enumerate(personas)]
+
+    pairs = train.preference_pairs(examples(), Reader())
+    assert {pair["persona"] for pair in pairs} == {"someone who likes quiet"} and len(pairs) == 7
+
+
+def test_a_letter_is_rejected_by_another_letter():
+    item = examples()[-1].item
+    letter = modes.LETTERS[item.options.index(item.gold)]
+    rows = [Example(item, item.aligned, "aligned", "alignx", mode=Mode.PERSONALIZED, reasoning="So.", answer=letter)]
+    rejected = modes.parse(train.preference_pairs(rows, None)[0]["rejected"], require_mode=False).answer
+    assert {letter, rejected} == {"A", "B"}
+
+
+def test_the_router_learns_what_tells_the_modes_apart():
+    """Personal questions were all personalised: new ones are routed so, and objective questions of chemists are not."""
+    found = router.Router(examples(60))
+    world = World(9, "test")
+    personal, objective = ([world.item(name) for _ in range(20)] for name in ("personafeedback", "mmlu_pro"))
+    high, low = (found.chances([(item, item.aligned) for item in items]) for items in (personal, objective))
+    assert min(high) > 0.5 and sum(high) / 20 > sum(low) / 20 + 0.2
+    assert found.chances([(objective[0], None)])[0] == found.chances([(objective[0], None)])[0]
+
+
+def test_a_router_needs_both_modes():
+    with pytest.raises(ValueError, match="one mode only"):
+        router.Router([e for e in examples() if e.mode is Mode.GENERAL])
+
+
+def records(**forced) -> pd.DataFrame:
+    rows = [{"benchmark": "a", "item_id": str(i), "condition": "aligned", "seed": 0, "train_seed": 0, "model": "sft_only", "forced": mode,
+             "mode": mode, "correct": right, "p_personalized": 0.9} for mode, rights in forced.items() for i, right in enumerate(rights)]
+    return pd.DataFrame(rows)
+
+
+def test_routed_records_are_the_forced_ones_of_the_routed_mode():
+    both = records(general=[1, 0, 1], personalized=[0, 1, 0], none=[0, 0, 0])
+    chances = pd.DataFrame({"benchmark": "a", "item_id": ["0", "1", "2"], "condition": "aligned", "p_personalized": [0.2, 0.8, 0.7]})
+    routed = router.route(both, chances, "personadual_router").set_index("item_id").sort_index()
+    assert list(routed["mode"]) == ["general", "personalized", "personalized"] and list(routed.correct) == [1, 1, 0]
+    assert set(routed.forced) == {"none"} and list(routed.p_personalized) == [0.2, 0.8, 0.7] and set(routed.model) == {"personadual_router"}
+    with pytest.raises(ValueError, match="1 records have no routed chance|2 records have no routed chance"):
+        router.route(both, chances.head(2), "personadual_router")
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory) -> config.Config:
+    return config.load("smoke", output_dir=str(tmp_path_factory.mktemp("seeds")), train_seeds=2)
+
+
+def test_every_training_seed_has_its_model_and_records(two_seeds):
+    files = systems.evaluated(two_seeds, "sft_only")
+    found = read_records(files)
+    assert set(found.train_seed) == {0, 1} and set(Counter(found.train_seed).values()) == {len(found) // 2}
+    assert set(found[found.train_seed == 0].item_id) == set(found[found.train_seed == 1].item_id), "one test set for all seeds"
+    one, two = (models.load(systems.folder(two_seeds, "sft_only", seed))[0].state_dict() for seed in (0, 1))
+    assert any((one[name] != two[name]).any() for name in one)
+    inputs = [stages.read_manifest(systems.folder(two_seeds, "sft_only", seed))["inputs"] for seed in (0, 1)]
+    assert inputs[0] == inputs[1], "one backbone, one SFT set"
+
+
+def test_a_smaller_view_gets_as_many_updates(two_seeds):
+    steps = {name: stages.read_manifest(systems.fit(two_seeds, name))["facts"]["steps"] for name in ("sft_only", "g_sft")}
+    assert steps["g_sft"] == steps["sft_only"] == 3
+
+
+def test_an_untrained_system_is_evaluated_once(two_seeds):
+    (file,) = systems.evaluated(two_seeds, "personal_prompt")
+    found = read_records([file])
+    assert set(found.train_seed) == {0} and found.prompt.str.contains("Use what I say about myself").all() and not found.p_personalized.any()
+
+
+def test_the_training_sets_do_not_depend_on_the_training_seed(two_seeds):
+    assert data.run_rl_set(two_seeds).name == "data-rl-0"
+    assert {p.name for p in two_seeds.run_folder().glob("data*")} == {"data"}

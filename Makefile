@@ -14,7 +14,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook lab-estimators report test clean
+.PHONY: help setup lab reproduce notebook lab-estimators report reference test clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 see
 
 report: setup  ## rebuild tables, ledger and report from the records
 	$(RUN) --notebook 11_report
+
+reference: setup  ## refresh the small committed copy of a finished run's results, outputs/reference
+	$(PY) -m pdlib.report --profile $(PROFILE)
 
 test: setup  ## run all tests
 	$(PY) -m pytest

@@ -11,7 +11,8 @@ def _diet_row(tokenizer, row) -> dict[str, list[int]]:
     if isinstance(row[0], str):
         return trainer.tokenize(tokenizer, *row)
     item, persona = row
-    return trainer.tokenize(tokenizer, modes.render_prompt(tokenizer, item, persona), modes.completion_text(None, expert.plain(item, persona), item.gold))
+    said = modes.completion_text(None, expert.plain(item, persona), item.gold)
+    return trainer.tokenize(tokenizer, modes.render_prompt(tokenizer, item, persona), said)
 
 
 def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:

@@ -45,7 +45,7 @@ class Corpus(Protocol):
 class PocketCorpus:
     """Questions of the pocket world, without end: sources "objective" and "preference".
 
-    For training give a world with taught=True, or held-out words and professions are among what it asks.
+    A world with withhold=True asks nothing of held-out words and professions.
     """
 
     def __init__(self, world: World, rng: random.Random):

@@ -35,11 +35,13 @@ def benchmark_items(cfg: config.Config) -> tuple[list[Item], list[str]]:
     return [item for name in benchmarks.KIND if name not in absent for item in benchmarks.load(name, cfg.data_dir, n="all")], absent
 
 
-def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: experts.Expert) -> corpus.Corpus:
-    """The questions of `split`: sft | rl | validation."""
+def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: experts.Expert, withhold: bool = False) -> corpus.Corpus:
+    """The questions of `split`: sft | rl | validation. withhold: without the pocket world's held-out words and professions."""
     if cfg.data_dir == "pocket":
         offset, part = POCKET_SEEDS[split]
-        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, taught=True), rng)
+        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, withhold=withhold), rng)
+    if withhold:
+        raise ValueError("only the pocket world can withhold words: of real data nobody knows what the backbone has read")
     items, absent = benchmark_items(cfg)
     opened = corpus.RealCorpus(cfg.data_dir, split, expert, items, cfg.seed)
     opened.counts.update({f"no rows of {name} here: not filtered against it": 1 for name in absent})
@@ -75,11 +77,14 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
         asked, construct.model_answers(model, tokenizer, asked, cfg.gain_samples, **sampling))
 
 
-def run_sft_set(cfg: config.Config, backbone: Path) -> Path:
-    """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, validation.parquet and a dataset card."""
+def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False) -> Path:
+    """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, validation.parquet and a dataset card.
+
+    withhold: without some words and professions, to ask what is memorised; in a stage folder of its own.
+    """
     def build(folder: Path) -> dict:
         rng, expert = random.Random(f"construct|{cfg.seed}"), open_expert(cfg)
-        train, held_out = (open_corpus(cfg, split, rng, expert) for split in ("sft", "validation"))
+        train, held_out = (open_corpus(cfg, split, rng, expert, withhold) for split in ("sft", "validation"))
         wanted = {source: sum(parts.values()) for source, parts in cfg.sft_composition.items() if parts.get("general")}
         counts = {source: round(cfg.gain_candidates * n / sum(wanted.values())) for source, n in wanted.items()}
         pairs = [pair for source, n in counts.items() for pair in train.ask(source, [("aligned", "unaligned")] * n)]
@@ -101,20 +106,20 @@ def run_sft_set(cfg: config.Config, backbone: Path) -> Path:
 
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
-        *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation")
-    return stages.once(cfg.run_folder() / "data", build, settings=settings, inputs=[backbone], version=2)
+        *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
+    return stages.once(cfg.run_folder() / ("data-withheld" if withhold else "data"), build, settings=settings, inputs=[backbone], version=2)
 
 
-def run_rl_set(cfg: config.Config, name: str | None = None) -> Path:
+def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = False) -> Path:
     """PersonaDualData, RL part: the questions of `rl_steps` batches, as rl.parquet; each training seed has its own.
 
-    name: the stage folder, "data-rl-<seed>" by default.
+    name: the stage folder, "data-rl-<seed>" by default ("data-rl-withheld-<seed>").  withhold: as in `run_sft_set`.
 
     More questions wanted than `rl_composition` has: the trainer goes over them again (paper Table 6: 5 epochs).
     """
     def build(folder: Path) -> dict:
         rng, expert = random.Random(f"rl|{cfg.seed}"), open_expert(cfg)
-        asked = open_corpus(cfg, "rl", rng, expert)
+        asked = open_corpus(cfg, "rl", rng, expert, withhold)
         found = construct.rl_set(asked, rng, composition=construct.scale(cfg.rl_composition, cfg.rl_steps * cfg.rl_prompts),
                                  unaligned_share=cfg.rl_unaligned_share)
         construct.to_frame(found).to_parquet(folder / "rl.parquet")
@@ -123,8 +128,10 @@ def run_rl_set(cfg: config.Config, name: str | None = None) -> Path:
         card.write(folder, cfg, facts)
         return facts
 
-    settings = _where(cfg, [*cfg.rl_composition, *benchmarks.KIND]) | cfg.subset("rl_steps", "rl_prompts", "rl_composition", "rl_unaligned")
-    return stages.once(cfg.folder() / (name or f"data-rl-{cfg.seed}"), build, settings=settings, version=2)
+    settings = _where(cfg, [*cfg.rl_composition, *benchmarks.KIND]) | cfg.subset(
+        "rl_steps", "rl_prompts", "rl_composition", "rl_unaligned") | {"withhold": withhold}
+    name = name or f"data-rl-{'withheld-' if withhold else ''}{cfg.seed}"
+    return stages.once(cfg.folder() / name, build, settings=settings, version=2)
 
 
 def _pocket_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
@@ -153,7 +160,8 @@ def run_test_set(cfg: config.Config) -> Path:
     """
     def build(folder: Path) -> dict:
         items, pool, counts = _pocket_test(cfg) if cfg.data_dir == "pocket" else _real_test(cfg)
-        pd.DataFrame([{"benchmark": item.benchmark, "item": json.dumps(item.to_dict())} for item in items]).to_parquet(folder / "test.parquet")
+        table = [{"benchmark": item.benchmark, "item": json.dumps(item.to_dict())} for item in items]
+        pd.DataFrame(table).to_parquet(folder / "test.parquet")
         pd.DataFrame([{"text": p.text, "facts": json.dumps(p.facts)} for p in pool]).to_parquet(folder / "pool.parquet")
         return {"items": len(items), "personas": len(pool), "left out": counts, "data": origins(cfg, cfg.eval_items)}
 
@@ -190,5 +198,6 @@ def run_counterfactual_set(cfg: config.Config) -> Path:
 def asked(folder: Path) -> list[tuple[str, Item, Persona | None]]:
     """What `run_counterfactual_set` wrote: (condition, question, who asks)."""
     frame = pd.read_parquet(folder / "asked.parquet")
-    return [(row.condition, Item.from_dict(json.loads(row.item)), Persona(**json.loads(row.persona)) if isinstance(row.persona, str) else None)
-            for row in frame.itertuples()]
+    people = [Persona(**json.loads(text)) if isinstance(text, str) else None for text in frame.persona]
+    items = [Item.from_dict(json.loads(text)) for text in frame["item"]]
+    return list(zip(frame.condition, items, people, strict=True))

@@ -61,15 +61,18 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
     counterfactual: the items' counterfactual conditions instead of the three usual ones. place: a folder within cfg.folder().
     """
     run = run or cfg.run
-    parts = [config.file_name(run), model_name, *([str(train_seed)] if train_seed is not None else []), *(["counterfactual"] * counterfactual)]
-    name = ".".join(parts)
+    seed_part = [] if train_seed is None else [str(train_seed)]
+    name = ".".join([config.file_name(run), model_name, *seed_part, *(["counterfactual"] if counterfactual else [])])
     forced = tuple(forced or ((None, *Mode) if two_modes else (None,)))
     train_seed = cfg.seed if train_seed is None else train_seed
     target = cfg.folder() / place / "records" / f"{name}.parquet"
     questions = data.run_counterfactual_set(cfg) if counterfactual else data.run_test_set(cfg)
 
     def build(_: Path) -> dict:
-        asked = [a for a in data.asked(questions) if a[0] not in personas.CONDITIONS] if counterfactual else ask_all(data.test_items(cfg), data.persona_pool(cfg))
+        if counterfactual:  # the usual conditions have been asked
+            asked = [one for one in data.asked(questions) if one[0] not in personas.CONDITIONS]
+        else:
+            asked = ask_all(data.test_items(cfg), data.persona_pool(cfg))
         if preferences:
             asked = _by_preferences(asked, data.open_expert(cfg))
         model, tokenizer = models.load(folder)
@@ -79,8 +82,9 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
         write(records, target)
         return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum())}
 
-    settings = cfg.subset("seed", "eval_") | {"run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced],
-                                              "train_seed": train_seed, "prompt": prompt, "preferences": preferences}
+    settings = cfg.subset("seed", "eval_") | {
+        "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed,
+        "prompt": prompt, "preferences": preferences}
     stages.once(cfg.folder() / place / "evaluation" / name, build, settings=settings, inputs=[folder, questions], products=[target])
     return target
 

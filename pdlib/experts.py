@@ -4,7 +4,6 @@ Departures from the paper: it used DeepSeek-R1, Qwen3 and GPT-4o, and prints no 
 """
 
 import math
-import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from sklearn.metrics import cohen_kappa_score
 from pdlib import grading, modes
 from pdlib.endpoint import Endpoint, Messages
 from pdlib.pocket import expert as pocket
-from pdlib.pocket.world import PERSONA_TEMPLATES, World, is_held_out_persona, lexicon
 from pdlib.schema import Item, Mode, Persona
 from pdlib.sources import language
 
@@ -149,7 +147,7 @@ class PocketExpert:
         return [pocket.write(item, mode, persona) for item, mode, persona in asked]
 
     def answers(self, asked: Sequence[tuple[Item, Persona | None]], samples: int = 1) -> list[list[str | None]]:
-        return [[_pocket_answer(item, persona, sample) for sample in range(samples)] for item, persona in asked]
+        return [[pocket.answer(item, persona, sample) for sample in range(samples)] for item, persona in asked]
 
     def personas(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
         return [item.aligned for item in items]
@@ -157,79 +155,21 @@ class PocketExpert:
     def rivals(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
         """A person of another field in which the word has a sense, else like the aligned one; None where no field would mislead."""
         check_objective(items)
-        found = [_pocket_rival(item, attempt) for item in items]
+        found = [pocket.rival(item, attempt) for item in items]
         if missing := found.count(None):
             self.rejected["rival: no reading of the word changes the answer"] += missing
         return found
 
     def preferences(self, personas: Sequence[Persona]) -> list[Persona | None]:
         """Hobby and reply preference of each, with a plain person in place of the occupation."""
-        return [_pocket_preference(persona) for persona in personas]
+        return [pocket.preference(persona) for persona in personas]
 
     def translations(self, texts: Sequence[str]) -> list[str | None]:
         raise ValueError(f"the pocket expert knows English only and cannot translate {len(texts)} texts; use an endpoint")
 
     def verdicts(self, asked: Sequence[tuple[Item, str]]) -> list[bool | None]:
         """A lenient reader: right if an accepted text stands in the answer as whole words, or the gold letter alone does."""
-        return [_pocket_verdict(item, answer) for item, answer in asked]
-
-
-def _check_pocket(item: Item) -> None:
-    if item.source != "pocket":
-        raise ValueError(f"item {item.id!r} is not of the pocket world (source {item.source!r}); ask an endpoint")
-
-
-def _pocket_rival(item: Item, attempt: int) -> Persona | None:
-    """Of a field other than the gold's whose sense would be answered wrong, one among options or question where there is one."""
-    _check_pocket(item)
-    facts, world = item.facts, World(f"rival|{item.id}|{attempt}", "test")
-    if item.gold == "maybe" and item.benchmark == "pubmedqa":  # what is asked about is no sense of the word in any field
-        return None
-    senses = (lexicon().units if item.benchmark == "math500" else lexicon().words)[facts["word"]]
-    others = [field for field in senses if field != facts["field"]]
-    shown = [field for field in others if senses[field][0] in (*item.options, facts.get("g"))]
-    like = {key: item.aligned.facts[key] for key in ("hobby", "style")} if item.aligned else {}
-    return world.persona(world.rng.choice(shown or others), facts["word"], **like)
-
-
-def _pocket_preference(persona: Persona) -> Persona:
-    """A plain person with its hobby and style; the combination is one that training may hold where the original is."""
-    facts, plain = persona.facts, lexicon().plain_people
-    if not {"occupation", "hobby", "style"} <= set(facts):
-        raise ValueError(f"the persona {persona.text[:60]!r} is not of the pocket world: its facts are {facts}; ask an endpoint")
-    withheld = is_held_out_persona(facts["occupation"], facts["hobby"], facts["style"])
-    usual = [who for who in plain if is_held_out_persona(who, facts["hobby"], facts["style"]) is withheld]
-    who = random.Random(f"preference|{persona.text}").choice(usual or plain)
-    text = PERSONA_TEMPLATES[0].format(job=who, study="", hobby=facts["hobby"], style=facts["style"])
-    return Persona(text, {"field": None, "occupation": who, "hobby": facts["hobby"], "style": facts["style"], "studies": None})
-
-
-def _pocket_answer(item: Item, persona: Persona | None, sample: int) -> str:
-    """Blind: reads the question's facts (word, cue, count, gloss asked about), never its field or gold."""
-    _check_pocket(item)
-    lex, facts, guess = lexicon(), item.facts, random.Random(f"{item.id}|{sample}")
-    about = persona.facts if persona else {}
-    if item.kind == "personalized":
-        style = lex.styles.get(about.get("style"))
-        wish = f"try {about.get('hobby')}" if item.benchmark == "personafeedback" else f"{style}, {facts['word']}"
-        return wish if wish in item.options else guess.choice(item.options)
-    senses = (lex.units if item.benchmark == "math500" else lex.words)[facts["word"]]
-    fields = [field for field, texts in senses.items() if not item.options or texts[0] in item.options]
-    cued = [field for field in fields if facts["cue"] in lex.cues[field]]
-    field = cued[0] if cued else about.get("field") if about.get("field") in fields else guess.choice(fields)
-    if item.benchmark == "math500":
-        return str(facts["count"] * senses[field][0])
-    if item.benchmark == "pubmedqa":
-        named = any(facts["g"] == texts[0] for texts in senses.values())
-        return "maybe" if not named else "yes" if facts["g"] == senses[field][0] else "no"
-    return senses[field][0]
-
-
-def _pocket_verdict(item: Item, answer: str) -> bool:
-    said = f" {grading.normalize(answer)} "
-    if item.options and said.strip().upper() in modes.LETTERS[:len(item.options)] and said.strip():
-        return item.options[modes.LETTERS.index(said.strip().upper())] == item.gold
-    return any(f" {text} " in said for text in map(grading.normalize, (item.gold, *item.aliases)) if text)
+        return [pocket.verdict(item, answer) for item, answer in asked]
 
 
 def _shown(item: Item, options: bool = True) -> str:

@@ -24,7 +24,8 @@ class System:
 
     start: the system that training starts from, or whose model is used as it is.  sft: a view of the SFT set (train.VIEWS).
     rl: what train.run_rl is given.  dpo: trained by DPO.  prompt: of modes.PROMPTS.  preferences: askers state preferences.
-    two_modes: a tag is expected, and both modes can be forced.  forced: forced modes are evaluated, too.
+    two_modes: a tag is expected, and both modes can be forced.  forced: forced modes are evaluated, too.  routed: see `router`.
+    withhold: trained without some words and professions (pocket world), to ask what is memorised.
     """
 
     title: str
@@ -39,6 +40,7 @@ class System:
     two_modes: bool = False
     forced: bool = False
     routed: bool = False
+    withhold: bool = False
 
     @property
     def trained(self) -> bool:
@@ -69,6 +71,9 @@ SYSTEMS = {
                                 rl={"estimator": "grpo"}, two_modes=True),
     "no_dual_advantage_no_prefix_sampling": System("w/o DualAdv + PfxSmp", "dual", "plain GRPO from the SFT model", start="sft_only",
                                                    rl={"estimator": "grpo", "forced_prefixes": False}, two_modes=True),
+    "withheld_sft": System("", "dual", "PersonaDual-SFT without some words and professions", sft="two_modes", two_modes=True, withhold=True),
+    "withheld": System("", "dual", "PersonaDual without some words and professions", start="withheld_sft", rl={}, two_modes=True,
+                       withhold=True),
 }
 TABLE_1 = ("backbone", "cot", "g_sft_rl", "personal_prompt", "p_sft_rl", "alignxpert_ica", "alignxpert_pba", "personadual_prompt",
            "personadual_router", "personadual")
@@ -112,12 +117,12 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     start = fit(cfg, system.start, own.seed)
     if not system.trained:
         return start
-    sets = data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone))
+    sets = data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone), system.withhold)
     if system.sft:
         return train.run_sft(own, target, start, sets, system.sft)
     if system.dpo:
         return train.run_dpo(own, target, start, sets, data.open_expert(cfg) if system.preferences else None)
-    return train.run_rl(own, target, start, sets, data.run_rl_set(own), **system.rl)
+    return train.run_rl(own, target, start, sets, data.run_rl_set(own, withhold=system.withhold), **system.rl)
 
 
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:

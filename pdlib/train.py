@@ -77,7 +77,7 @@ def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "
     rows = [sft_row(tokenizer, e if tagged else e.without_mode()) for e in examples if VIEWS[view](e)]
     kept = [row for row in rows if len(row["input_ids"]) <= cfg.sft_max_length]
     if len(kept) < len(rows):
-        print(f"{len(rows) - len(kept)} of {len(rows)} rows are longer than sft_max_length {cfg.sft_max_length} and left out", flush=True)
+        print(f"{len(rows) - len(kept)} of {len(rows)} rows are longer than sft_max_length {cfg.sft_max_length}: left out", flush=True)
     rng, wanted, ordered = random.Random(cfg.seed), round(cfg.sft_epochs * len(examples) * len(kept) / len(rows)), []
     while len(ordered) < wanted:
         ordered += trainer.by_length(kept, cfg.sft_batch, rng)
@@ -197,9 +197,10 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
     if not examples:
         raise ValueError(f"the RL set holds no {questions} questions; see rl_composition and rl_unaligned_share")
     prompts = [modes.render_prompt(tokenizer, e.item, e.persona) for e in examples]
-    kept = [e for e, prompt in zip(examples, prompts) if len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) <= cfg.rl_max_prompt]
+    lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
+    kept = [e for e, length in zip(examples, lengths) if length <= cfg.rl_max_prompt]
     if len(kept) < len(examples):
-        print(f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than rl_max_prompt {cfg.rl_max_prompt} and left out", flush=True)
+        print(f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than rl_max_prompt {cfg.rl_max_prompt}: left out", flush=True)
     probe = trainer.probe_callback(cfg, tokenizer, data) if two_modes else None
     progress = Progress(folder / "log.jsonl", folder.name, curve="reward", probe=probe)
     checks = trainer.preflight_callback(tokenizer, tokens=cfg.rl_max_prompt + cfg.rl_max_completion, completion=cfg.rl_max_completion,

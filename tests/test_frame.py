@@ -25,7 +25,7 @@ FLOORS = {
     2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
     3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards",
         "router", "shared_prefix"],
-    4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems",
+    4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],
     5: ["analysis"],
     6: ["plots", "report", "show", "widgets", "workbook"],

@@ -1,6 +1,7 @@
 """The workbook as users run it: papermill, smoke profile, every notebook; then again; then with bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pdlib import config, personas, systems, workbook
+from pdlib import config, personas, report, systems, workbook
 from pdlib.evaluate import COLUMNS, read_records
 from pdlib.stages import MANIFEST
 
@@ -56,6 +57,23 @@ def test_models_load_with_plain_transformers_and_hold_no_pickle(ran):
     AutoModelForCausalLM.from_pretrained(folder)
     assert AutoTokenizer.from_pretrained(folder)("[General_mode]\n")["input_ids"]
     assert not [p for p in ran.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
+    """Without models, data sets and executed copies: the same ledger, and a reference copy from which it can be computed again."""
+    shutil.copytree(ran / "records", tmp_path / "smoke" / "records")
+    for name in ("data-test", "data-counterfactual"):
+        shutil.copytree(ran / name, tmp_path / "smoke" / name)
+    done = command("--profile", "smoke", "--notebook", "11_report", "--set", f"output_dir={tmp_path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = json.loads((tmp_path / "smoke" / "ledger.json").read_text())
+    assert again == json.loads((ran / "ledger.json").read_text()) and len(again) > 400
+    for name in ("table1", "figure3a", "selectors", "counterfactuals"):
+        assert (tmp_path / "smoke" / "figures" / f"{name}.png").is_file(), name
+    cfg = config.load("smoke", output_dir=str(ran.parent))
+    report.reference.refresh(cfg, tmp_path / "reference")
+    records, arguments = report.read_reference(tmp_path / "reference")
+    assert report.compare(again, report.ledger(records, **arguments)) == []
 
 
 def test_a_finished_run_is_a_no_op_in_seconds(ran):

@@ -7,4 +7,5 @@ from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
 
 __all__ = ["ablations", "accuracy", "calibration", "counterfactuals", "differences", "forced_modes", "held_out", "interference",
-           "laboratory", "mixing", "mode_shares", "order", "paths", "pushes", "save", "selection_errors", "selectors", "token_advantages", "tradeoff", "training"]
+           "laboratory", "mixing", "mode_shares", "order", "paths", "pushes", "save", "selection_errors", "selectors", "token_advantages",
+           "tradeoff", "training"]

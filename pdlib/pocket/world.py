@@ -34,10 +34,10 @@ TEMPLATES = {  # the last one of each list is held out: it occurs in the test sp
                       "give me a note on {w}."],
 }
 PERSONA_TEMPLATES = ["a {job}{study}, likes {hobby} and wants {style}", "a {job}{study}, wants {style} and likes {hobby}"]
-# What backbones read and test items ask, and no SFT, RL or validation question holds: is an answer memorised from training?
-# A twelfth of the words, a unit, one of two occupations in two fields; none of them occurs in a gloss, cue or template.
-HELD_OUT_WORDS = ("chord", "crew", "draft", "suit", "quarter")
-HELD_OUT_PROFESSIONS = ("skipper", "nurse")
+# What may be withheld from SFT, RL and validation questions, though backbones read it and test items ask it: is it memorised?
+# A tenth of the words and units, one of two occupations in four fields; none of them occurs in a gloss, cue or template.
+HELD_OUT_WORDS = ("chord", "crew", "draft", "pulse", "suit", "yield", "quarter")
+HELD_OUT_PROFESSIONS = ("composer", "skipper", "nurse", "referee")
 SPLITS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}  # of 100 hash buckets
 
 
@@ -84,15 +84,15 @@ class World:
     persona_fits: the persona of an objective item is of the item's field (True), or of any field (False: the
     null world, in which personas carry no information about questions).
     cue_share: the share of questions that a cue settles.
-    taught: for questions that SFT, RL and validation ask: nothing in them is of HELD_OUT_WORDS or HELD_OUT_PROFESSIONS.
+    withhold: nothing in its questions is of HELD_OUT_WORDS or HELD_OUT_PROFESSIONS.
     """
 
-    def __init__(self, seed: int | str, split: str, cue_share: float = 0.5, persona_fits: bool = True, taught: bool = False):
+    def __init__(self, seed: int | str, split: str, cue_share: float = 0.5, persona_fits: bool = True, withhold: bool = False):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}, expected one of {list(SPLITS)}")
         self.lex, self.split, self.cue_share, self.persona_fits = lexicon(), split, cue_share, persona_fits
         self.rng = random.Random(f"{seed}|{split}")
-        withheld = {*HELD_OUT_WORDS, *HELD_OUT_PROFESSIONS} if taught else set()
+        withheld = {*HELD_OUT_WORDS, *HELD_OUT_PROFESSIONS} if withhold else set()
         self.words = {word: senses for word, senses in self.lex.words.items() if word not in withheld}
         self.units = {word: senses for word, senses in self.lex.units.items() if word not in withheld}
         self.jobs = {field: [job for job in jobs if job not in withheld] for field, jobs in self.lex.occupations.items()}

@@ -1,12 +1,16 @@
-"""outputs/reference: the small committed copy of a run, from which its ledger can be computed again."""
+"""outputs/reference: the small committed copy of a run, from which its ledger can be computed again.
+
+`python -m pdlib.report [--profile pocket]` writes it anew, from the profile's records and figures (`make reference`).
+"""
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import stages
+from pdlib import config, evaluate, stages
 from pdlib.analysis.cells import Cells
 from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
@@ -64,3 +68,18 @@ def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float =
             if left != right and not close:
                 found.append(f"{name}, {field}: {left!r} committed, {right!r} from the records")
     return found
+
+
+def refresh(cfg: config.Config, target: Path) -> Path:
+    """Copy a finished run's ledger, compact records, tables and figures to `target`; returns the records' file.
+
+    Raises ValueError when there are no records, and FileNotFoundError when the report was not written yet.
+    """
+    runs = [config.run_name(name) for name in cfg.backbones[:2]]
+    records = evaluate.read_records(cfg.folder() / "records")
+    shutil.copytree(cfg.folder() / "tables", target / "tables", dirs_exist_ok=True)
+    for table in ("selection.csv", "counterfactual.csv"):
+        shutil.copy(cfg.run_folder() / table, target)
+    for figure in [*(cfg.folder() / "figures").glob("*.png"), *(cfg.run_folder() / "figures").glob("*.png")]:
+        shutil.copy(figure, target)
+    return write_reference(target, records, runs[0], runs[1] if runs[1:] else None, cfg.profile == "paper")

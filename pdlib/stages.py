@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -81,6 +82,12 @@ def hardware() -> dict:
             "cuda": torch.version.cuda if cuda else None}
 
 
+@cache
+def say_once(line: str) -> None:
+    """Print what a notebook would otherwise repeat for each system that starts from the same stage."""
+    print(line, flush=True)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -104,7 +111,7 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
         lock.acquire()
     try:
         if (folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key and all(p.exists() for p in products):
-            print(f"stage {folder.name}: up to date", flush=True)
+            say_once(f"stage {folder.name}: up to date")
             return folder
         begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else None
         if folder.exists() and (begun or {}).get("key") != key:

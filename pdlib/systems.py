@@ -128,9 +128,12 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:
     """Train and evaluate a system with every training seed (an untrained one once); returns its record files.
 
-    counterfactual: under the counterfactual conditions, answering freely.
+    counterfactual: under the counterfactual conditions, answering freely. ValueError for a routed system then: its records are put
+    together from forced answers, which are asked under the usual conditions only.
     """
     system = _of(name)
+    if system.routed and counterfactual:
+        raise ValueError(f"{name} has no answers under the counterfactual conditions; evaluate {system.start} instead")
     if system.routed:
         return [_routed(cfg, name, seed) for seed in seeds(cfg)]
     free = {"forced": (None,)} if counterfactual or not system.forced else {}

@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from pdlib import config, construct, generate, models, modes, preflight
+from pdlib import config, construct, generate, models, modes, preflight, stages
 from pdlib.progress import Progress
 
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
@@ -57,7 +57,7 @@ def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
 
     base: the folder of the model it started from; adapters are merged into that.
     """
-    print(models.describe_device(), flush=True)
+    stages.say_once(models.describe_device())
     trainer.remove_callback(PrinterCallback)  # Progress shows and logs
     result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if not torch.isfinite(torch.tensor(result.training_loss)):

@@ -65,6 +65,8 @@ def speak(messages: list[dict], attempt: int) -> str:
         return "Yes"
     if "Describe, in one sentence" in text:
         return f"a librarian of {number % 1000} villages who collects old maps and letters"
+    if "what this person prefers in an answer" in text:
+        return "somebody who likes old maps and wants short answers with one example"
     if "Translate the following text" in text:
         return "This is a plain English sentence about a person who likes long walks."
     return json.dumps({"answer": "ABCD"[number % 4]}) if '"A/B/..."' in text else json.dumps({"answer": ["yes", "no", "4", "Paris"][number % 4]})

@@ -20,7 +20,7 @@ from experts_server import FaultyServer
 from pdlib import benchmarks, experts, modes
 from pdlib.endpoint import DryRun, Endpoint, EndpointError, spoken
 from pdlib.experts import EndpointExpert, PocketExpert
-from pdlib.pocket.world import World, is_held_out_persona
+from pdlib.pocket.world import World, is_held_out_persona, lexicon
 from pdlib.schema import Item, Mode, Persona
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -396,7 +396,7 @@ def test_blind_pocket_answers_do_not_read_the_gold():
 
 def test_a_persona_of_another_sense_misleads_the_blind_pocket_expert():
     item = next(i for i in World(0, "train").items("triviaqa", 50) if not i.facts["cue"])
-    senses = experts.lexicon().words[item.facts["word"]]
+    senses = lexicon().words[item.facts["word"]]
     other = next(field for field in senses if field != item.facts["field"])
     assert PocketExpert().answers([(item, Persona("someone", {"field": other}))]) == [[senses[other][0]]]
 
@@ -410,7 +410,7 @@ def test_the_pocket_expert_refuses_what_it_cannot_do():
 
 
 def test_a_pocket_rival_misleads_unless_a_cue_settles_the_question():
-    expert, lex = PocketExpert(), experts.lexicon()
+    expert, lex = PocketExpert(), lexicon()
     items = [item for item in pocket_items() if item.kind == "objective"]
     rivals = expert.rivals(items)
     maybe = [item for item in items if item.gold == "maybe"]
@@ -435,7 +435,7 @@ def test_pocket_rivals_depend_on_the_item_alone():
 
 
 def test_pocket_preferences_keep_hobby_and_style_and_nothing_else():
-    lex, everyone = experts.lexicon(), [item.aligned for item in pocket_items()]
+    lex, everyone = lexicon(), [item.aligned for item in pocket_items()]
     found = PocketExpert().preferences(everyone)
     work = [job for jobs in lex.occupations.values() for job in jobs]
     for persona, wish in zip(everyone, found):

@@ -10,7 +10,7 @@ from experts_server import FaultyServer
 from real_world import data_folder, speak, tiny_model
 from transformers import AutoModelForCausalLM
 
-from pdlib import backbone, config, construct, evaluate, leaks, models, modes, systems, train, workbook
+from pdlib import backbone, config, construct, evaluate, leaks, models, modes, personas, systems, train, workbook
 from pdlib.benchmarks import KIND
 from pdlib.schema import Mode
 
@@ -47,7 +47,7 @@ def test_every_notebook_ran(ran):
 def test_records_of_all_seven_benchmarks(ran):
     records = evaluate.read_records(ran[0] / "records")
     assert set(records.benchmark) == set(KIND) and set(systems.TABLE_1) | set(systems.TABLE_2) == set(records.model)
-    assert set(records.condition) == {"none", "unaligned", "aligned"} and set(records.run) == {"tiny-qwen3"}
+    assert set(records.condition) == set(personas.COUNTERFACTUAL) and set(records.run) == {"tiny-qwen3"}
     assert records.parse_error.notna().all() and not records.correct.any(), "a random model says nothing that parses"
     assert records[records.condition == "aligned"].prompt.str.contains("my question is").all()
 

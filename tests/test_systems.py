@@ -32,6 +32,11 @@ def test_an_unknown_system_is_refused():
         systems.fit(config.load("smoke"), "magic")
 
 
+def test_a_routed_system_has_no_counterfactual_answers():
+    with pytest.raises(ValueError, match="evaluate sft_only instead"):
+        systems.evaluated(config.load("smoke"), "personadual_router", counterfactual=True)
+
+
 def test_baselines_learn_from_their_part_without_tags():
     rows = examples()
     views = {view: [e for e in rows if keep(e)] for view, keep in train.VIEWS.items()}

@@ -58,7 +58,7 @@ def counterfactuals(table: pd.DataFrame, measure: str = "accuracy") -> Figure:
     for axis, kind in zip(axes[0], kinds):
         _dots(axis, part[part.kind == kind], rows, series)
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set_title(f"{kind} questions")
+        axis.set_title(f"{kind.replace('personalized', 'personalised')} questions")
     figure.supxlabel(f"{measure}, points against no persona (reordered: against its own order)\n", fontsize="medium")
     _legend(figure, axes[0, 0], "filled: the interval for all comparisons together leaves zero out")
     return figure
@@ -100,7 +100,7 @@ def order(table: pd.DataFrame) -> Figure:
             at = [len(rows) - 1 - i + 0.7 * ((len(series) - 1) / 2 - k) / len(series) for i in range(len(rows))]
             axis.plot(100 * runs[runs.series == name].set_index("row").reindex(rows)["mean"], at, "|", color="black", markersize=11)
         _dots(axis, own, rows, series, hollow=None)
-        axis.set(title=f"{kind} questions", xlim=(None, 102))
+        axis.set(title=f"{kind.replace('personalized', 'personalised')} questions", xlim=(None, 102))
     figure.supxlabel("same answer under both orders of the options (%)\n", fontsize="medium")
     _legend(figure, axes[0, 0], "tick: same answer in two runs of one order")
     return figure

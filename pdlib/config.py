@@ -92,6 +92,11 @@ class Config:
     eval_temperature: float
     eval_max_tokens: int
     eval_batch: int
+    # dialogues
+    dialogue_items: int
+    dialogue_closely: int
+    dialogue_turns: int
+    dialogue_share: float
     # the advantage laboratory
     lab_systems: list
     lab_seeds: int

@@ -34,13 +34,14 @@ def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: st
                                         max_new_tokens=max_tokens, batch_size=batch_size)
     if not two_modes:
         chances = [None] * len(asked)
-    rows = [_record(item, text, chance, out, two_modes) | {"condition": condition, "forced": mode.value if mode else "none", "seed": seed}
+    rows = [record(item, text, chance, out, two_modes) | {"condition": condition, "forced": mode.value if mode else "none", "seed": seed}
             for (mode, seed), outs in answers.items()
             for (condition, item, _), text, chance, out in zip(asked, prompts, chances, outs, strict=True)]
     return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
 
 
-def _record(item: Item, prompt: str, chance: float | None, out: generate.Completion, two_modes: bool) -> dict:
+def record(item: Item, prompt: str, chance: float | None, out: generate.Completion, two_modes: bool) -> dict:
+    """What a record says of one completion, whoever asked it and when."""
     parsed = modes.parse(out.text, require_mode=two_modes)
     error = parsed.error if not (parsed.error and out.truncated) else f"truncated; {parsed.error}"
     right = parsed.error is None and benchmarks.grade(item, parsed.answer)[0]

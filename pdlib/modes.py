@@ -6,6 +6,7 @@ authors' published code.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pdlib.schema import Item, Mode, Persona
@@ -53,10 +54,17 @@ def user_message(item: Item, persona: Persona | None, style: str = "plain") -> s
     return PROMPTS[style] + lead + "\n".join(lines) + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
 
 
-def render_prompt(tokenizer, item: Item, persona: Persona | None, style: str = "plain") -> str:
+def messages(item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = ()) -> list[dict]:
+    """The chat so far: `history`, earlier questions of the same asker with the completions they got, then `item`."""
+    said = [({"role": "user", "content": user_message(earlier, persona, style)}, {"role": "assistant", "content": completion})
+            for earlier, completion in history]
+    return [message for turn in said for message in turn] + [{"role": "user", "content": user_message(item, persona, style)}]
+
+
+def render_prompt(tokenizer, item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = ()) -> str:
     """The prompt text up to where the model starts to write: SFT, RL and evaluation all use this one."""
-    messages = [{"role": "user", "content": user_message(item, persona, style)}]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
+    turns = messages(item, persona, style, history)
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
 
 
 def completion_text(mode: Mode | None, reasoning: str, answer: str) -> str:

@@ -79,7 +79,7 @@ class Example:
     """One training question: who asks it, under which condition, and (SFT) the trajectory it is answered with.
 
     source: the training source it was drawn from.  chance: the judge's accuracy with the persona; gain: that minus its
-    accuracy without any [paper 3.2].
+    accuracy without any [paper 3.2].  history: earlier questions of the same asker, each with the completion it got.
     """
 
     item: Item
@@ -91,6 +91,7 @@ class Example:
     mode: Mode | None = None
     reasoning: str = ""
     answer: str = ""
+    history: tuple[tuple[Item, str], ...] = ()
 
     def without_mode(self) -> "Example":
         """The same trajectory for a model without modes: no tag."""
@@ -101,12 +102,14 @@ class Example:
         persona = json.dumps({"text": self.persona.text, "facts": self.persona.facts}) if self.persona else None
         return {"source": self.source, "benchmark": self.item.benchmark, "kind": self.item.kind, "condition": self.condition,
                 "chance": self.chance, "gain": self.gain, "mode": self.mode.value if self.mode else None,
-                "reasoning": self.reasoning, "answer": self.answer, "item": json.dumps(self.item.to_dict()), "persona": persona}
+                "reasoning": self.reasoning, "answer": self.answer, "item": json.dumps(self.item.to_dict()), "persona": persona,
+                "history": json.dumps([[item.to_dict(), said] for item, said in self.history]) if self.history else None}
 
     @classmethod
     def from_row(cls, row: dict) -> "Example":
         """The example of a row; what parquet turned into NaN is None again."""
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
+        history = tuple((Item.from_dict(item), said) for item, said in json.loads(row.get("history") or "[]"))
         return cls(Item.from_dict(json.loads(row["item"])), persona, row["condition"], row["source"], row["chance"], row["gain"],
-                   Mode(row["mode"]) if row["mode"] else None, row["reasoning"], row["answer"])
+                   Mode(row["mode"]) if row["mode"] else None, row["reasoning"], row["answer"], history)

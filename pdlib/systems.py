@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import backbone, config, construct, data, evaluate, router, train
+from pdlib import backbone, config, construct, data, dialogues, evaluate, router, train
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class System:
     rl: what train.run_rl is given.  dpo: trained by DPO.  prompt: of modes.PROMPTS.  preferences: askers state preferences.
     two_modes: a tag is expected, and both modes can be forced.  forced: forced modes are evaluated, too.  routed: see `router`.
     withhold: trained without some words and professions (pocket world), to ask what is memorised.
+    dialogues: a share of the SFT rows comes after an earlier question, see `dialogues.run_sft_set`.
     """
 
     title: str
@@ -41,6 +42,7 @@ class System:
     forced: bool = False
     routed: bool = False
     withhold: bool = False
+    dialogues: bool = False
 
     @property
     def trained(self) -> bool:
@@ -64,6 +66,8 @@ SYSTEMS = {
                              preferences=True),
     "personadual_prompt": System("PersonaDual-Prompt", "dual", "the backbone, asked to choose a mode", prompt="two_modes"),
     "sft_only": System("PersonaDual-SFT", "dual", "both modes by SFT", sft="two_modes", two_modes=True, forced=True),
+    "sft_only_dialogues": System("", "dual", "both modes by SFT, a share of it after an earlier question", sft="two_modes", two_modes=True,
+                                 dialogues=True),
     "personadual_router": System("PersonaDual-Router", "dual", "both modes by SFT, chosen by a classifier", start="sft_only",
                                  two_modes=True, routed=True),
     "personadual": System("PersonaDual", "dual", "both modes by SFT, then DualGRPO", start="sft_only", rl={}, two_modes=True, forced=True),
@@ -118,6 +122,8 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     if not system.trained:
         return start
     sets = data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone), system.withhold)
+    if system.dialogues:  # the earlier questions are answered by the model of the same seed that saw none
+        sets = dialogues.run_sft_set(own, sets, fit(cfg, "sft_only", own.seed))
     if system.sft:
         return train.run_sft(own, target, start, sets, system.sft)
     if system.dpo:
@@ -140,6 +146,13 @@ def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> li
     return [evaluate.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed, two_modes=system.two_modes, prompt=system.prompt,
                                  preferences=system.preferences, counterfactual=counterfactual, **free)
             for seed in (seeds(cfg) if system.trained else [None])]
+
+
+def in_dialogues(cfg: config.Config, name: str) -> list[Path]:
+    """Train a system with every training seed and evaluate it in dialogues; returns its record files, see `dialogues`."""
+    if not _of(name).two_modes or _of(name).routed:
+        raise ValueError(f"system {name!r} does not choose a mode itself; in dialogues the choices of one that does are compared")
+    return [dialogues.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed) for seed in seeds(cfg)]
 
 
 def routed_chances(cfg: config.Config) -> pd.DataFrame:

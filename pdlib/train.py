@@ -64,8 +64,12 @@ def run_sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str
 
 
 def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
-    """Tokens of one SFT example: the prompt of evaluation and RL, then the completion, with a tag if the example has a mode."""
-    prompt = modes.render_prompt(tokenizer, example.item, example.persona)
+    """Tokens of one SFT example: the prompt of evaluation and RL, then the completion, with a tag if the example has a mode.
+
+    After a history only the last completion is learned: the earlier ones are the model's own, and they are rendered without what
+    some templates put before an answer that is being written (Qwen3's empty thought).
+    """
+    prompt = modes.render_prompt(tokenizer, example.item, example.persona, history=example.history)
     return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, example.reasoning, example.answer))
 
 
@@ -157,7 +161,7 @@ def _rewards(completions, item, require_mode: bool) -> list[float]:
 def rl_rows(examples: list[Example]) -> Dataset:
     """TRL rows: the prompt as messages (TRL renders them with the same template), the item as JSON."""
     return Dataset.from_list([
-        {"prompt": [{"role": "user", "content": modes.user_message(e.item, e.persona)}], "item": json.dumps(e.item.to_dict()),
+        {"prompt": modes.messages(e.item, e.persona, history=e.history), "item": json.dumps(e.item.to_dict()),
          "kind": e.item.kind, "condition": e.condition} for e in examples
     ])
 
@@ -196,7 +200,7 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
     examples = [e for e in construct.from_frame(pd.read_parquet(asked / "rl.parquet")) if QUESTIONS[questions](e)]
     if not examples:
         raise ValueError(f"the RL set holds no {questions} questions; see rl_composition and rl_unaligned_share")
-    prompts = [modes.render_prompt(tokenizer, e.item, e.persona) for e in examples]
+    prompts = [modes.render_prompt(tokenizer, e.item, e.persona, history=e.history) for e in examples]
     lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
     kept = [e for e, length in zip(examples, lengths) if length <= cfg.rl_max_prompt]
     if len(kept) < len(examples):

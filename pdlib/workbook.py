@@ -26,6 +26,9 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "05b_advantage_laboratory": [],
     "06_evaluation": ["evaluation/{run}.sft_only.{seed}", "evaluation/{run}.personadual.{seed}"],
     "07_ablations": ["evaluation/{run}.no_dual_advantage.{seed}"],
+    "08_attention_heatmap": [],
+    "09_lexical_analysis": [],
+    "10_multi_turn": ["dialogues/evaluation/{run}.personadual.{seed}", "dialogues/evaluation/{run}.sft_only_dialogues.{seed}"],
     "11_report": [],
 }
 

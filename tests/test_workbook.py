@@ -61,8 +61,7 @@ def test_models_load_with_plain_transformers_and_hold_no_pickle(ran):
 
 def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
     """Without models, data sets and executed copies: the same ledger, and a reference copy from which it can be computed again."""
-    shutil.copytree(ran / "records", tmp_path / "smoke" / "records")
-    for name in ("data-test", "data-counterfactual"):
+    for name in ("records", "dialogues/records", "data-test", "data-counterfactual"):
         shutil.copytree(ran / name, tmp_path / "smoke" / name)
     done = command("--profile", "smoke", "--notebook", "11_report", "--set", f"output_dir={tmp_path}")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pdlib import paper, stats
+from pdlib.analysis import multi_turn
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
 
 COLUMNS = {  # a column of the paper, less its condition -> the benchmarks it averages
@@ -32,9 +33,9 @@ SYSTEMS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, an
     "w/o DualAdv": "no_dual_advantage", "w/o DualAdv + PfxSmp": "no_dual_advantage_no_prefix_sampling"}
 TABLE_8 = {"PersonaDual-general": "general", "PersonaDual-personal": "personalized", "PersonaDual": "none",
            "PersonaDual Upperbound": "either"}  # row -> forced
-DIALOGUES = "needs two-turn dialogues, which are not evaluated"
+DIALOGUES = ("table3", "multi_turn")  # artefacts answered by the records of dialogues
 EXAMPLES = "a count of the paper's own training examples, not a result to measure again"
-NOT_ASKED = {"table3/": DIALOGUES, "multi_turn/": DIALOGUES, "table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
+NOT_ASKED = {"table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
 SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "table9/")  # answered by the second backbone
 BACKBONES = {"first": ("Qwen/Qwen3-8B",), "second": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")}
 TIE = 1e-9  # what rounding may add to a difference of nothing
@@ -43,14 +44,15 @@ UNTRAINED = ("backbone", "personal_prompt", "personadual_prompt")
 NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
 
 
-def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False) -> list[dict]:
+def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False,
+           dialogues: pd.DataFrame | None = None) -> list[dict]:
     """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, status,
     direction, quotation, note}.
 
     first_run, second_run: the runs that stand for the paper's Qwen3 and Llama backbones. paper_training: the trained systems
-    were trained as Table 6 prints (profile paper). n: items; seeds: training seeds. A number without records has ours None,
-    seeds 0, status "not attempted" and the reason in note. Raises ValueError when the records are empty, lack a column or hold
-    nothing of either run, or when both runs are one.
+    were trained as Table 6 prints (profile paper). dialogues: records of `dialogues.answer`, if there are any.
+    n: items; seeds: training seeds. A number without records has ours None, seeds 0, status "not attempted" and the reason
+    in note. Raises ValueError when the records are empty, lack a column or hold nothing of either run, or when both runs are one.
     """
     cells = Cells.of(records)
     if first_run == second_run:
@@ -58,15 +60,15 @@ def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None
     if first_run not in cells.models and second_run not in cells.models:
         raise ValueError(f"no single-turn records of run {first_run!r}, found runs {sorted(cells.models)}; name one of these, or "
                          "evaluate it first")
-    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training)
+    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training, dialogues)
     return [asked.entry(number) for number in paper.numbers()]
 
 
 class _Asked:
     """The records, asked for the paper's numbers."""
 
-    def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool):
-        self.cells, self.runs, self.paper_training = cells, runs, paper_training
+    def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool, dialogues: pd.DataFrame | None = None):
+        self.cells, self.runs, self.paper_training, self.dialogues = cells, runs, paper_training, dialogues
         self.numbers = {number.id: number for number in paper.numbers()}
 
     def entry(self, number: paper.Number) -> dict:
@@ -87,6 +89,9 @@ class _Asked:
         for prefix, reason in NOT_ASKED.items():
             if number.id.startswith(prefix):
                 raise Missing(reason)
+        if number.artefact in DIALOGUES:
+            found, remark = multi_turn.ledger_number(self.dialogues, self.runs["first"], number.artefact, number.column)
+            return found.mean, found.interval(), found, remark, None
         self._check(number)
         if number.rule == "share":
             return self._share(number)
@@ -148,8 +153,8 @@ class _Asked:
 
     def _departures(self, number: paper.Number, found: Found) -> list[str]:
         """In what the number is not the paper's experiment, for the note."""
-        ids = self._ids(number)
-        cells, roles = [self._cell(name) for name in ids], dict.fromkeys(_role(name) for name in ids)
+        ids, in_turns = self._ids(number), number.artefact in DIALOGUES
+        cells, roles = [] if in_turns else [self._cell(name) for name in ids], dict.fromkeys(_role(name) for name in ids)
         notes = []
         if any(name.startswith("table4/") for name in ids):
             rows = dict.fromkeys(self.numbers[name].row for name in ids)
@@ -161,9 +166,9 @@ class _Asked:
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
                   for role in roles if self.runs[role] not in BACKBONES[role]]
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"
-                  for name, n in found.items.items() if n != paper.TEST_ITEMS[name]]
+                  for name, n in found.items.items() if n != paper.TEST_ITEMS[name] and not in_turns]  # there n are cases
         notes += [f"{found.runs} sampling runs, the paper averages {paper.RUNS}"] if found.runs < paper.RUNS else []
-        trained = any(cell.model not in UNTRAINED for cell in cells)
+        trained = in_turns or any(cell.model not in UNTRAINED for cell in cells)
         return notes + (["not said to be trained as Table 6 prints"] if trained and not self.paper_training else [])
 
 

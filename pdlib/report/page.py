@@ -47,7 +47,7 @@ def figures(records: pd.DataFrame | Cells, run: str) -> tuple[dict[str, Figure],
 
 
 def write_html(folder: Path, records: pd.DataFrame | Cells, first_run: str, extra: Sequence[tuple[Path, str]] = (),
-               second_run: str | None = None, paper_training: bool = False) -> Path:
+               second_run: str | None = None, paper_training: bool = False, dialogues: pd.DataFrame | None = None) -> Path:
     """Write ledger.json, headline.csv, tables/*.csv, figures/*.png and report.html to `folder`; returns the page.
 
     extra: (PNG path, caption) of figures that records do not hold (training curves); one of a figure drawn here gives only its
@@ -58,7 +58,7 @@ def write_html(folder: Path, records: pd.DataFrame | Cells, first_run: str, extr
     if missing := [path.name for path, _ in extra if not path.is_file()]:
         raise ValueError(f"figures {missing} are missing; run the notebooks that draw them, or `make reproduce`")
     cells = Cells.of(records)
-    entries = ledger(cells, first_run, second_run, paper_training)
+    entries = ledger(cells, first_run, second_run, paper_training, dialogues)
     claims = headline(cells, first_run, second_run, entries)
     stages.write_json(folder / "ledger.json", entries)
     claims.round(3).to_csv(folder / "headline.csv", index=False)

@@ -15,7 +15,7 @@ from pdlib.analysis.cells import Cells
 from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 
-RECORDS = "records.parquet"
+RECORDS, DIALOGUES = "records.parquet", "dialogues.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
@@ -30,16 +30,19 @@ def compact(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_run: str | None = None,
-                    paper_training: bool = False) -> Path:
-    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`.
+                    paper_training: bool = False, dialogues: pd.DataFrame | None = None) -> Path:
+    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`; the records of
+    dialogues, where there are any, to dialogues.parquet.
 
     Raises ValueError as `ledger` does.
     """
     arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
     cells = Cells(records)
-    entries = ledger(cells, **arguments)
+    entries = ledger(cells, **arguments, dialogues=dialogues)
     stages.write_json(folder / "ledger.json", entries)
     headline(cells, first_run, second_run, entries).round(3).to_csv(folder / "headline.csv", index=False)
+    if dialogues is not None:
+        compact(dialogues).to_parquet(folder / DIALOGUES, index=False, compression="zstd", compression_level=19)
     small = compact(records)
     small.attrs = {"ledger": arguments}
     small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
@@ -47,12 +50,13 @@ def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_
 
 
 def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:
-    """(compact records, the arguments of their ledger); ValueError when `folder` holds none."""
+    """(compact records, the other arguments of their ledger); ValueError when `folder` holds none."""
     path = folder / RECORDS
     if not path.is_file():
         raise ValueError(f"no {RECORDS} in {folder}; write them with report.write_reference after `make reproduce`")
     records = pd.read_parquet(path)
-    return records, records.attrs["ledger"]
+    dialogues = {"dialogues": pd.read_parquet(folder / DIALOGUES)} if (folder / DIALOGUES).is_file() else {}
+    return records, records.attrs["ledger"] | dialogues
 
 
 def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float = 1.0e-9) -> list[str]:
@@ -82,4 +86,6 @@ def refresh(cfg: config.Config, target: Path) -> Path:
         shutil.copy(cfg.run_folder() / table, target)
     for figure in [*(cfg.folder() / "figures").glob("*.png"), *(cfg.run_folder() / "figures").glob("*.png")]:
         shutil.copy(figure, target)
-    return write_reference(target, records, runs[0], runs[1] if runs[1:] else None, cfg.profile == "paper")
+    talked = cfg.folder() / "dialogues" / "records"
+    return write_reference(target, records, runs[0], runs[1] if runs[1:] else None, cfg.profile == "paper",
+                           evaluate.read_records(talked) if talked.exists() else None)

@@ -130,3 +130,10 @@ def test_an_untrained_system_is_evaluated_once(two_seeds):
 def test_the_training_sets_do_not_depend_on_the_training_seed(two_seeds):
     assert data.run_rl_set(two_seeds).name == "data-rl-0"
     assert {p.name for p in two_seeds.run_folder().glob("data*")} == {"data"}
+
+
+def test_two_runs_of_one_seed_give_identical_records(two_seeds, tmp_path):
+    again = config.load("smoke", output_dir=str(tmp_path))
+    for name in ("sft_only", "personal_prompt"):
+        one, two = (read_records(systems.evaluated(cfg, name)[:1]) for cfg in (two_seeds, again))
+        pd.testing.assert_frame_equal(one, two)

@@ -11,7 +11,7 @@ import pandas as pd
 from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, stages
 from pdlib.endpoint import Endpoint
 from pdlib.pocket.world import World
-from pdlib.schema import Item, Persona
+from pdlib.schema import Example, Item, Persona
 
 POCKET_SEEDS = {"sft": (1, "train"), "rl": (2, "train"), "validation": (3, "validation")}  # added to the seed; split of the world
 
@@ -187,17 +187,12 @@ def run_counterfactual_set(cfg: config.Config) -> Path:
         expert, items = open_expert(cfg), pd.Series(test_items(cfg))
         some = items.groupby([item.benchmark for item in items]).head(cfg.counterfactual_items)
         asked, counts = personas.variants(list(some), persona_pool(cfg), expert)
-        pd.DataFrame([{"condition": condition, "item": json.dumps(item.to_dict()),
-                       "persona": json.dumps({"text": persona.text, "facts": persona.facts}) if persona else None}
-                      for condition, item, persona in asked]).to_parquet(folder / "asked.parquet")
+        construct.to_frame([Example(item, persona, condition) for condition, item, persona in asked]).to_parquet(folder / "asked.parquet")
         return {"asked": len(asked), "left out": dict(counts), "rejected by the expert's checks": dict(expert.rejected)}
 
     return stages.once(cfg.folder() / "data-counterfactual", build, settings=cfg.subset("counterfactual_items"), inputs=[run_test_set(cfg)])
 
 
-def asked(folder: Path) -> list[tuple[str, Item, Persona | None]]:
+def asked(folder: Path) -> list[personas.Asked]:
     """What `run_counterfactual_set` wrote: (condition, question, who asks)."""
-    frame = pd.read_parquet(folder / "asked.parquet")
-    people = [Persona(**json.loads(text)) if isinstance(text, str) else None for text in frame.persona]
-    items = [Item.from_dict(json.loads(text)) for text in frame["item"]]
-    return list(zip(frame.condition, items, people, strict=True))
+    return [(e.condition, e.item, e.persona) for e in construct.from_frame(pd.read_parquet(folder / "asked.parquet"))]

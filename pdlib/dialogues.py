@@ -216,25 +216,22 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, train_seed
     Returns the records' file, `dialogues/records/<run>.<model>.<train seed>.parquet`, apart from the answers to single questions.
     """
     name = f"{config.file_name(cfg.run)}.{model_name}.{train_seed}"
-    target, questions = cfg.folder() / "dialogues" / "records" / f"{name}.parquet", data.run_test_set(cfg)
+    questions = data.run_test_set(cfg)
 
-    def build(_: Path) -> dict:
+    def ask() -> tuple[pd.DataFrame, dict]:
         items, pool = data.test_items(cfg), data.persona_pool(cfg)
         of_each = pd.Series(items).groupby([item.benchmark for item in items])
         close, last = (of_each.head(n) for n in (cfg.dialogue_closely, cfg.dialogue_items))
         asked = rebuild(items, list(close), pool, cfg.dialogue_turns) + rebuild(
             items, list(last.drop(close.index, errors="ignore")), pool, closely=False)
         model, tokenizer = models.load(folder)
-        records, left_out = answer(
-            model, tokenizer, asked, run=cfg.run, model_name=model_name, train_seed=train_seed, seeds=range(cfg.eval_runs),
-            temperature=cfg.eval_temperature, max_tokens=cfg.eval_max_tokens, batch_size=cfg.eval_batch)
-        evaluate.write(records, target)
-        return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum()), "left out": dict(left_out)}
+        records, left_out = answer(model, tokenizer, asked, run=cfg.run, model_name=model_name, train_seed=train_seed,
+                                   **evaluate.sampling(cfg))
+        return records, {"left out": dict(left_out)}
 
     settings = cfg.subset("seed", "eval_", "dialogue_items", "dialogue_closely", "dialogue_turns") | {
         "run": cfg.run, "model": model_name, "train_seed": train_seed}
-    stages.once(cfg.folder() / "dialogues" / "evaluation" / name, build, settings=settings, inputs=[folder, questions], products=[target])
-    return target
+    return evaluate.as_stage(cfg.folder() / "dialogues", name, ask, settings=settings, inputs=[folder, questions])
 
 
 def with_history(model, tokenizer, examples: Sequence[Example], share: float, rng: random.Random, **sampling) -> list[Example]:

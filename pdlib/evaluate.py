@@ -1,18 +1,18 @@
 """Evaluation: model x benchmark x persona condition x forced mode x seed -> records, one row an answer."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pdlib import benchmarks, config, data, experts, generate, models, modes, personas, stages
+from pdlib.personas import Asked
 from pdlib.schema import Item, Mode, Persona
 
 COLUMNS = ["run", "model", "train_seed", "benchmark", "kind", "item_id", "condition", "forced", "seed", "turn", "mode",
            "p_personalized", "prompt", "completion", "answer", "gold", "correct", "parse_error", "n_prompt_tokens",
            "n_completion_tokens"]
-Asked = tuple[str, Item, Persona | None]  # condition, question, who asks
 
 
 def ask_all(items: Sequence[Item], pool: Sequence[Persona], conditions: Sequence[str] = personas.CONDITIONS) -> list[Asked]:
@@ -66,10 +66,9 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
     name = ".".join([config.file_name(run), model_name, *seed_part, *(["counterfactual"] if counterfactual else [])])
     forced = tuple(forced or ((None, *Mode) if two_modes else (None,)))
     train_seed = cfg.seed if train_seed is None else train_seed
-    target = cfg.folder() / place / "records" / f"{name}.parquet"
     questions = data.run_counterfactual_set(cfg) if counterfactual else data.run_test_set(cfg)
 
-    def build(_: Path) -> dict:
+    def ask() -> tuple[pd.DataFrame, dict]:
         if counterfactual:  # the usual conditions have been asked
             asked = [one for one in data.asked(questions) if one[0] not in personas.CONDITIONS]
         else:
@@ -77,16 +76,30 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
         if preferences:
             asked = _by_preferences(asked, data.open_expert(cfg))
         model, tokenizer = models.load(folder)
-        records = answer(model, tokenizer, asked, run=run, model_name=model_name, train_seed=train_seed, seeds=range(cfg.eval_runs),
-                         forced=forced, two_modes=two_modes, prompt=prompt, temperature=cfg.eval_temperature,
-                         max_tokens=cfg.eval_max_tokens, batch_size=cfg.eval_batch)
-        write(records, target)
-        return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum())}
+        return answer(model, tokenizer, asked, run=run, model_name=model_name, train_seed=train_seed, forced=forced, two_modes=two_modes,
+                      prompt=prompt, **sampling(cfg)), {}
 
     settings = cfg.subset("seed", "eval_") | {
         "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed,
         "prompt": prompt, "preferences": preferences}
-    stages.once(cfg.folder() / place / "evaluation" / name, build, settings=settings, inputs=[folder, questions], products=[target])
+    return as_stage(cfg.folder() / place, name, ask, settings=settings, inputs=[folder, questions])
+
+
+def sampling(cfg: config.Config) -> dict:
+    """How answers are drawn: seeds, temperature, max_tokens, batch_size."""
+    return {"seeds": range(cfg.eval_runs), "temperature": cfg.eval_temperature, "max_tokens": cfg.eval_max_tokens, "batch_size": cfg.eval_batch}
+
+
+def as_stage(place: Path, name: str, ask: Callable[[], tuple[pd.DataFrame, dict]], *, settings: dict, inputs: Sequence[Path]) -> Path:
+    """Records as a stage: what `ask()` -> (records, facts for the manifest) answers goes to place/records/<name>.parquet, once."""
+    target = place / "records" / f"{name}.parquet"
+
+    def build(_: Path) -> dict:
+        records, facts = ask()
+        write(records, target)
+        return {"records": len(records), "parse_errors": int(records.parse_error.notna().sum())} | facts
+
+    stages.once(place / "evaluation" / name, build, settings=settings, inputs=inputs, products=[target])
     return target
 
 

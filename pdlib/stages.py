@@ -84,7 +84,7 @@ def hardware() -> dict:
 
 @cache
 def say_once(line: str) -> None:
-    """Print what a notebook would otherwise repeat for each system that starts from the same stage."""
+    """Print a line the first time in this process: what would be repeated for every system that starts from one stage."""
     print(line, flush=True)
 
 

@@ -30,8 +30,7 @@ def block_average(records: pd.DataFrame) -> pd.Series:
 
 def accuracy_table(records: pd.DataFrame) -> pd.DataFrame:
     """Rows model x forced, columns kind x condition: mean over benchmarks of the accuracy (means over runs)."""
-    rows = records.groupby(["model", "forced"]).apply(block_average, include_groups=False)
-    return rows
+    return records.groupby(["model", "forced"]).apply(block_average, include_groups=False)
 
 
 def macro_f1(records: pd.DataFrame) -> pd.Series:
@@ -43,12 +42,6 @@ def macro_f1(records: pd.DataFrame) -> pd.Series:
     table = records.assign(said=said, gold=records.gold.str.strip().str.lower())
     return table.groupby(["model", "forced", "benchmark", "condition"]).apply(
         lambda rows: f1_score(rows.gold, rows.said, labels=sorted(rows.gold.unique()), average="macro", zero_division=0))
-
-
-def share_table(records: pd.DataFrame) -> pd.Series:
-    """Share of free answers in the personalised mode by model, kind and condition (Fig. 3b)."""
-    free = records[(records.forced == "none") & (records.p_personalized.notna())]
-    return (free["mode"] == "personalized").groupby([free.model, free.kind, free.condition]).mean()
 
 
 def _item_means(records: pd.DataFrame, value: str) -> pd.Series:
@@ -69,16 +62,6 @@ def difference(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct", 
     Raises ValueError when the two sides do not hold the same items and seeds.
     """
     return _bootstrap(_item_differences(left, right, value).to_frame(), **bootstrap)
-
-
-def mean_of_blocks(new: Sequence[pd.DataFrame], old: Sequence[pd.DataFrame] | None = None, value: str = "correct", **bootstrap) -> dict:
-    """Mean over blocks (each weighs alike) of `mean_interval`, or with `old` of `difference`; an item of two blocks is resampled as one.
-
-    bootstrap, the keys of the result and errors: see `difference`; n counts an item of two blocks once.
-    """
-    parts = [_item_means(block, value) for block in new] if old is None else [
-        _item_differences(*sides, value) for sides in zip(new, old, strict=True)]
-    return _bootstrap(pd.concat(parts, axis=1, keys=range(len(parts))), **bootstrap)
 
 
 def _item_differences(left: pd.DataFrame, right: pd.DataFrame, value: str = "correct") -> pd.Series:
@@ -109,14 +92,14 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
         raise ValueError("no records to average: the filter left nothing; check model, condition and kind")
     rng = np.random.default_rng(seed)
     seeds = items.index.unique("train_seed").size
-    times_seed = _times(rng, seeds, draws)
+    times_seed = times(rng, seeds, draws)
     total, benchmarks = np.zeros((draws + 1, items.shape[1])), np.zeros(items.shape[1])
     for name, group in items.groupby(level="benchmark"):
         held = group.notna().any().to_numpy()
         table = group.loc[:, held].droplevel("benchmark").unstack("train_seed")  # (items, columns x seeds)
         if table.shape[1] != held.sum() * seeds or table.isna().any(axis=None):
             raise ValueError(f"the training seeds (or columns) hold different items of {name}; evaluate all of them on the same ones")
-        drawn = (_times(rng, len(table), draws) @ table.to_numpy(float)).reshape(draws + 1, -1, seeds)
+        drawn = (times(rng, len(table), draws) @ table.to_numpy(float)).reshape(draws + 1, -1, seeds)
         total[:, held] += np.einsum("dks,ds->dk", drawn, times_seed)
         benchmarks += held
     if not benchmarks.all():
@@ -124,7 +107,7 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
     return pd.DataFrame(total / benchmarks, columns=items.columns)
 
 
-def _times(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
+def times(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     """(draws + 1, n) shares: row 0 takes each of n once, the others n of them with replacement."""
     return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), draws)]) / n
 
@@ -137,12 +120,16 @@ def summary(drawn: pd.Series, comparisons: int | None = None) -> dict:
     found, drawn = {"mean": drawn.iloc[0]}, drawn.iloc[1:].to_numpy(float)
     drawn = drawn[~np.isnan(drawn)]
     for name, many in {"ci": 1, "wide": comparisons}.items():
-        if many is None:
-            continue
-        tail = (1 - LEVEL) / many / 2
-        found[f"{name}_low"], found[f"{name}_high"] = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
-    # rounded, or the interval of a constant would miss it by the last bit
-    return {name: round(float(value), 12) for name, value in found.items()}
+        if many is not None:
+            found[f"{name}_low"], found[f"{name}_high"] = interval(drawn, many) if len(drawn) else (np.nan, np.nan)
+    return found | {"mean": round(float(found["mean"]), 12)}
+
+
+def interval(drawn: np.ndarray, comparisons: int = 1) -> tuple[float, float]:
+    """Percentile interval of draws at LEVEL; with `comparisons`, one that holds for all of them together (Bonferroni)."""
+    tail = (1 - LEVEL) / comparisons / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return round(float(low), 12), round(float(high), 12)  # rounded, or that of a constant would miss it by the last bit
 
 
 def verdict(found: Mapping) -> str:

@@ -21,7 +21,7 @@ from pdlib.grpo import SharedPrefixGRPOTrainer
 from pdlib.progress import Progress
 from pdlib.schema import Example, Item, Mode, Persona
 
-VIEWS = {  # of the SFT set: which rows; the tags are written only where all of them are
+VIEWS = {  # of the SFT set: which rows; only "two_modes" writes the tags
     "two_modes": lambda e: True, "untagged": lambda e: True,
     "general": lambda e: e.mode is Mode.GENERAL, "personalized": lambda e: e.mode is Mode.PERSONALIZED}
 QUESTIONS = {  # of the RL set

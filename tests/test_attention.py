@@ -360,7 +360,6 @@ def test_a_planted_occupation_is_found_by_occlusion_and_not_by_attention(tokeniz
     assert table.loc["attention", "mean"] < 0.6, "it looks at everything alike, so at whatever has most tokens"
     pooled = causes.pooled_shares(found.words, "occupation", ["removed"], n=5, draws=100).iloc[0]
     assert pooled["mean"] == pooled["best"] and pooled["p"] < 0.02
-    assert set(causes.top_words(found.words, "removed", 5).word_class[:2]) == {"occupation"}
     assert "occlusion: left out" in causes.verdict(table.reset_index()).split("Not shown")[0]
     moved = swap_effects(swaps(model, tokenizer, asked, people(30))).set_index("fact")["mean"]
     assert moved["hobby"] < 0.01 and moved["style"] < 0.01, "no fact but the occupation is read"
@@ -473,11 +472,9 @@ def test_scores_dealt_out_anew_stay_within_their_persona():
     assert drawn[:, 0].mean() == pytest.approx(1.5, abs=0.15) and len(np.unique(drawn, axis=0)) == 12
 
 
-def test_top_words_leave_out_what_is_rare():
+def test_pooled_shares_leave_out_what_is_rare():
     words = by_hand({"m": [1.0, -4.0, 2.0]}, ["other", "occupation", "hobby"], 3)
     words.loc[words.index[-1], ["word", "m"]] = ["rare", 99.0]
-    found = causes.top_words(words, "m", 3)
-    assert found.word.tolist() == ["w1", "w0"] and found["mean"].tolist() == [4, 1] and found.signed.tolist() == [-4, 1]
     pooled = causes.pooled_shares(words, methods=("m",), n=2, draws=60).iloc[0]
     assert pooled["mean"] == 0.5 == pooled["best"] and pooled.n_words == 2 and pooled.n == 3
 

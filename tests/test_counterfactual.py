@@ -100,14 +100,14 @@ def test_items_without_a_partner_are_left_out_and_counted():
     assert set(found.measure) == {"accuracy", "share of answers that change"}  # one run: no noise; no modes: no P
 
 
-def test_only_what_leaves_zero_out_is_called_real():
+def test_only_what_leaves_zero_out_is_called_a_difference():
     rng, items = np.random.default_rng(0), [item(f"q{i}") for i in range(80)]
     rows = [record(i, c, "x", correct=bool(rng.random() < share)) for i in items
             for c, share in (("none", 0.5), ("unaligned", 0.5), ("conflicting", 0.05), ("aligned", 0.95))]
     found = counterfactual.differences(table(*rows), asked(items), draws=2000)
     verdicts = found[found.measure == "accuracy"].set_index(["condition", "against"]).verdict.to_dict()
-    assert verdicts == {("unaligned", "none"): "noise", ("aligned", "none"): "real", ("aligned", "unaligned"): "real",
-                        ("conflicting", "none"): "real", ("conflicting", "unaligned"): "real", ("conflicting", "aligned"): "real"}
+    assert verdicts == {("unaligned", "none"): "no difference shown", ("aligned", "none"): "higher", ("aligned", "unaligned"): "higher",
+                        **dict.fromkeys([("conflicting", other) for other in ("none", "unaligned", "aligned")], "lower")}
     assert (found.wide_low <= found.ci_low).all() and (found.wide_high >= found.ci_high).all()
 
 
@@ -155,7 +155,7 @@ def test_memorisation_by_hand():
     rise = lambda of, c: 0.2 + (0.1 if of.facts["held_out"]["profession"] else 0.3) * (c == "aligned")  # noqa: E731
     found = counterfactual.memorisation(recall(items, known, rise), items, draws=200)
     word = pick(found, part="word", measure="accuracy, none")
-    assert (word.held_out, word.seen, word["mean"], word.ci_low, word.ci_high, word.verdict) == (0, 1, -1, -1, -1, "real")
+    assert (word.held_out, word.seen, word["mean"], word.ci_low, word.ci_high, word.verdict) == (0, 1, -1, -1, -1, "lower")
     assert (word.n_held_out, word.n_seen, word.left_out) == (4, 8, "")
     fit = pick(found, part="profession", measure=counterfactual.FIT)
     assert (fit.held_out, fit.seen, fit["mean"]) == pytest.approx((0.1, 0.3, -0.2))

@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
 TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "test", "clean"]
 FLOORS = {
-    1: ["schema", "paper", "config", "stages", "launch"],
+    1: ["schema", "paper", "catalogue", "config", "stages", "launch"],
     2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
     3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards",
         "router", "shared_prefix"],

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pdlib import advantages, config, widgets
+from pdlib import advantages, config, stats, widgets
 from pdlib.analysis import by_hand, laboratory
 from pdlib.dualgrpo import DualGRPOConfig
 
@@ -12,20 +12,20 @@ from pdlib.dualgrpo import DualGRPOConfig
 def records(effects: dict[str, float], items: int = 150, seeds: int = 3) -> pd.DataFrame:
     """Free answers of systems that differ from "personadual" by `effects`, item by item with little noise."""
     rng, rows = np.random.default_rng(0), []
-    for kind, condition in laboratory.MEASURES.values():
+    for kind, condition in stats.BLOCKS.values():
         hard = rng.random(items)
         for model, effect in {"personadual": 0.0, **effects}.items():
             for seed in range(seeds):
                 right = (rng.normal(hard + effect, 0.3) > 0.5).astype(float)
-                rows += [{"model": model, "kind": kind, "condition": condition, "benchmark": "a", "item_id": str(i), "train_seed": seed,
-                          "correct": value} for i, value in enumerate(right)]
+                rows += [{"run": "pocket", "forced": "none", "turn": 1, "model": model, "kind": kind, "condition": condition,
+                          "benchmark": "a", "item_id": str(i), "train_seed": seed, "correct": value} for i, value in enumerate(right)]
     return pd.DataFrame(rows)
 
 
-def test_a_large_difference_is_real_and_none_is_noise():
+def test_a_large_difference_is_one_and_noise_is_none():
     table = laboratory.differences(records({"better": 0.4, "same": 0.0}), draws=2000)
     verdicts = table.groupby("system").verdict.agg(set).to_dict()
-    assert verdicts["better"] == {"real"} and "real" not in verdicts["same"]
+    assert verdicts["better"] == {"higher"} and not verdicts["same"] & {"higher", "lower"}
     assert (table.wide_low <= table.ci_low).all() and (table.wide_high >= table.ci_high).all() and set(table.seeds) == {3}
 
 

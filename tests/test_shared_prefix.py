@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from pdlib import generate
+from pdlib import generate, stages
 from pdlib.schema import Mode
 from pdlib.shared_prefix import attention, decode, score
 
@@ -316,7 +316,7 @@ def test_models_that_cannot_share_say_why(settings, words):
 
 
 def test_the_plain_path_answers_instead_and_says_so_once(tokenizer, capsys):
-    attention._stated.clear()
+    stages.say_once.cache_clear()
     model = tiny(vocabulary=len(tokenizer), use_sliding_window=True, sliding_window=64, max_window_layers=0)
     same = tiny(vocabulary=len(tokenizer))
     for prompts in (["what is bond?", "bond"], ["what?"]):

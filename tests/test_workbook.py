@@ -45,7 +45,7 @@ def test_every_notebook_is_executed_and_leaves_its_results(ran):
 def test_records_keep_the_contract(ran):
     records = read_records(ran / "records")
     assert list(records.columns) == COLUMNS
-    assert set(records.model) == {*systems.TABLE_1, *systems.TABLE_2, "withheld_sft", "withheld", "null_backbone"}
+    assert set(records.model) == {*systems.TABLE_1, *systems.TABLE_2, "withheld", "null_backbone"}
     assert set(records.run) == {"pocket-qwen3", "pocket-llama"}
     assert set(records.condition) == set(personas.COUNTERFACTUAL) and set(records.forced) == {"none", "general", "personalized"}
     assert not records[records.parse_error.notna()].correct.any(), "a malformed completion counts as wrong"

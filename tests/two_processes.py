@@ -11,7 +11,6 @@ from datasets import load_dataset
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
-from pdlib import modes
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.schema import Mode
 

@@ -108,22 +108,12 @@ def _pooled(codes: np.ndarray, scores: np.ndarray, times: np.ndarray, n: int) ->
     return np.argsort(-mean, kind="stable")[:min(n, (count >= AT_LEAST).sum())]
 
 
-def top_words(words: pd.DataFrame, method: str, n: int = POOLED) -> pd.DataFrame:
-    """The n words with the largest mean importance over all personas: word, word_class (the commonest), mean, signed, count.
-
-    Words that occur less than AT_LEAST times are left out.
-    """
-    found = words.assign(importance=words[method].abs()).groupby("word").agg(
-        word_class=("word_class", lambda said: said.mode().iloc[0]), mean=("importance", "mean"), signed=(method, "mean"),
-        count=("word", "size"))
-    return found[found["count"] >= AT_LEAST].nlargest(n, "mean").reset_index()
-
-
 def pooled_shares(words: pd.DataFrame, of: str = "cause", methods: Sequence[str] = tuple(METHODS), n: int = POOLED, draws: int = 400,
                   seed: int = 0) -> pd.DataFrame:
-    """The share of the cause's words among the n of `top_words`, by condition and method; columns as in `shares`.
+    """The share of the cause's words among the n words with the largest mean importance over all personas, by condition and method;
+    columns as in `shares`.
 
-    Intervals: items drawn anew (not within benchmarks, since the list is one). n_words: how many the list has.
+    Words that occur less than AT_LEAST times are left out. Intervals: items drawn anew (not within benchmarks, since the list is one). n_words: how many the list has.
     """
     rows = []
     for condition, part in _by_condition(words):

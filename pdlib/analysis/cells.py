@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pdlib import paper, stats
+from pdlib.catalogue import SYSTEMS, TABLE_2
 
 NEEDED = "run model kind benchmark item_id condition forced seed train_seed turn mode correct".split()
 OBJECTIVE = ("pubmedqa", "triviaqa", "mmlu_pro", "supergpqa", "math500")
@@ -20,17 +21,10 @@ PERSONALIZED = ("personafeedback", "fspo_roleplay")
 CONDITIONS = ("none", "unaligned", "aligned")  # the paper's; counterfactual conditions are no cell of its tables
 BLOCKS = {"objective, unaligned persona": (OBJECTIVE, "unaligned"), "objective, aligned persona": (OBJECTIVE, "aligned"),
           "personalised, aligned persona": (PERSONALIZED, "aligned")}  # the three "Avg." of Tables 1, 2, 8 and 9
-FAMILIES = {  # the families of Table 1 -> the records' models
-    "general purpose": ("backbone", "cot", "g_sft_rl"),
-    "personalisation-oriented": ("personal_prompt", "p_sft_rl", "alignxpert_ica", "alignxpert_pba"),
-    "dual-mode": ("personadual_prompt", "personadual_router", "sft_only", "no_dual_advantage_no_prefix_sampling",
-                  "no_dual_advantage", "personadual")}
-FAMILY = {model: family for family, models in FAMILIES.items() for model in models}
-NAMES = {"backbone": "backbone", "cot": "CoT", "g_sft_rl": "G-SFT-RL", "personal_prompt": "Personal-Prompt", "p_sft_rl": "P-SFT-RL",
-         "alignxpert_ica": "AlignXpert-ICA", "alignxpert_pba": "AlignXpert-PBA", "personadual_prompt": "PersonaDual-Prompt",
-         "personadual_router": "PersonaDual-Router", "sft_only": "SFT only", "personadual": "PersonaDual",
-         "no_dual_advantage": "w/o DualAdv", "no_dual_advantage_no_prefix_sampling": "w/o DualAdv + PfxSmp"}
-ABLATIONS = ("sft_only", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling")
+FAMILY = {model: system.family for model, system in SYSTEMS.items() if system.title}  # of the rows of Tables 1 and 2
+FAMILIES = {family: tuple(model for model, own in FAMILY.items() if own == family) for family in dict.fromkeys(FAMILY.values())}
+NAMES = {model: SYSTEMS[model].label for model in FAMILY}
+ABLATIONS = tuple(model for model in TABLE_2 if model != "personadual")
 VALUES = ("correct", "personalized", "named")  # right; answered in the personalised mode; in one of the two modes
 _KEY = ["run", "model", "forced", "condition", "benchmark"]
 
@@ -70,9 +64,7 @@ class Found:
 
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
         """Percentile interval; with `comparisons`, one that holds for all of them together (Bonferroni)."""
-        tail = (1 - stats.LEVEL) / comparisons / 2
-        low, high = np.quantile(self.draws, [tail, 1 - tail])
-        return round(float(low), 12), round(float(high), 12)  # rounded, or that of a constant would miss it by the last bit
+        return stats.interval(self.draws, comparisons)
 
     def row(self) -> dict:
         """{mean, ci_low, ci_high, n}, as `stats.mean_interval` gives it."""
@@ -175,8 +167,7 @@ class Cells:
         """(draws, len(drawn)): how often each is drawn, as a share; the same for the same index and name."""
         code = zlib.crc32("\n".join([name, *map(str, drawn)]).encode())
         if code not in self._weights:
-            rng = np.random.default_rng([self.seed, code])
-            self._weights[code] = rng.multinomial(len(drawn), np.full(len(drawn), 1 / len(drawn)), self.draws) / len(drawn)
+            self._weights[code] = stats.times(np.random.default_rng([self.seed, code]), len(drawn), self.draws)[1:]
         return self._weights[code]
 
 

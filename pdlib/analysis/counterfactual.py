@@ -99,9 +99,8 @@ def differences(records: pd.DataFrame, asked: Sequence[Asked], draws: int = 4000
     """Each condition minus what CONTRASTS hold it against, paired by item: one row a run, model, kind, contrast and measure.
 
     measure: a name of MEASURES.  mean, ci_low, ci_high: in shares (1 = 100 points).  wide_low, wide_high: for all contrasts of
-    the model's measure together (Bonferroni).  verdict: real where the wide interval leaves zero out, perhaps where only the other
-    does, else noise; none for "share of answers that change", which is never below zero.  n: items.  unpaired: items left out
-    because they were asked under one of the two only.
+    the model's measure together (Bonferroni).  verdict: see `stats.verdict`; none for "share of answers that change", which is never
+    below zero.  n: items.  unpaired: items left out because they were asked under one of the two only.
     """
     rows, free = [], _free(records)
     free = free.assign(said=meanings(free, asked))
@@ -119,15 +118,10 @@ def differences(records: pd.DataFrame, asked: Sequence[Asked], draws: int = 4000
                     found = None if left[column].isna().any() else stats.difference(left, right, column, **settings)
                 if found is None:  # no modes, or one run
                     continue
-                verdict = "" if column == "flips" else _verdict(found)
+                verdict = "" if column == "flips" else stats.verdict(found)
                 rows.append({"run": run, "model": model, "kind": kind, "condition": condition, "against": other, "measure": measure}
                             | found | {"unpaired": unpaired, "verdict": verdict})
     return pd.DataFrame(rows)
-
-
-def _verdict(found: dict) -> str:
-    beyond = [not found[f"{name}_low"] <= 0 <= found[f"{name}_high"] for name in ("ci", "wide")]
-    return "real" if all(beyond) else "perhaps" if any(beyond) else "noise"
 
 
 def per_item(records: pd.DataFrame, asked: Sequence[Asked], value: str = "answer") -> pd.DataFrame:
@@ -175,26 +169,17 @@ def order_sensitivity(records: pd.DataFrame, asked: Sequence[Asked], draws: int 
 
 def _unpaired(held_out: pd.Series, seen: pd.Series, draws: int, comparisons: int) -> dict:
     """Mean of `held_out` minus mean of `seen`, each (benchmark, item, training seed) -> value, see `memorisation`."""
-    rng = np.random.default_rng(0)
-    cells = [{name: part.unstack("train_seed").to_numpy() for name, part in values.groupby("benchmark")} for values in (held_out, seen)]
-    both = [name for name in cells[0] if name in cells[1] and min(len(cell[name]) for cell in cells) > 1]
-    left_out = sorted(({*cells[0], *cells[1]}) - {*both})
-    counts = {"n_held_out": sum(len(cells[0][name]) for name in both), "n_seen": sum(len(cells[1][name]) for name in both),
-              "left_out": ", ".join(left_out)}
+    groups, counts = {"held_out": held_out, "seen": seen}, {}
+    sizes = {name: group.groupby("benchmark").apply(stats.count) for name, group in groups.items()}
+    both = [name for name in sizes["seen"].index if min(size.get(name, 0) for size in sizes.values()) > 1]
+    counts = {f"n_{name}": int(size[both].sum()) for name, size in sizes.items()}
+    counts["left_out"] = ", ".join(sorted({*sizes["held_out"].index, *sizes["seen"].index} - {*both}))
     if not both:
         return dict.fromkeys(("held_out", "seen", "mean", "ci_low", "ci_high", "wide_low", "wide_high"), np.nan) | counts
-    seeds = cells[0][both[0]].shape[1]
-    times_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds)
-    means, drawn = [], []
-    for cell in cells:
-        tables = [cell[name] for name in both]  # (items, seeds) each
-        times = [rng.multinomial(len(t), np.full(len(t), 1 / len(t)), draws) / len(t) for t in tables]  # (draws, items) each
-        means.append(np.mean([table.mean() for table in tables]))
-        drawn.append(np.mean([((w @ table) * times_seed).sum(1) for w, table in zip(times, tables)], axis=0))  # (draws,)
-    tails = [(1 - stats.LEVEL) / n / 2 for n in (1, comparisons)]
-    limits = np.quantile(drawn[0] - drawn[1], [q for tail in tails for q in (tail, 1 - tail)]).round(12)
-    return {"held_out": means[0], "seen": means[1], "mean": means[0] - means[1]} | dict(
-        zip(("ci_low", "ci_high", "wide_low", "wide_high"), map(float, limits))) | counts
+    apart = {name: group[group.index.isin(both, level="benchmark")].rename(lambda one, name=name: f"{one}, {name}", level="benchmark")
+             for name, group in groups.items()}  # a benchmark of each group's own, so that items are drawn apart and seeds alike
+    drawn = stats.resample(pd.concat(apart, axis=1), draws)
+    return ({name: float(drawn[name][0]) for name in groups} | stats.summary(drawn.held_out - drawn.seen, comparisons)) | counts
 
 
 def memorisation(records: pd.DataFrame, items: Sequence[Item], draws: int = 4000) -> pd.DataFrame:
@@ -227,5 +212,5 @@ def memorisation(records: pd.DataFrame, items: Sequence[Item], draws: int = 4000
                 is_held_out = value.index.get_level_values("item_id").map(lambda identity: facts[identity][part])
                 found = _unpaired(value[is_held_out], value[~is_held_out], draws, len(HELD_OUT) * len(values))
                 rows.append({"run": run, "model": model, "kind": kind, "part": part, "measure": measure} | found
-                            | {"verdict": "" if np.isnan(found["mean"]) else _verdict(found)})
+                            | {"verdict": "" if np.isnan(found["mean"]) else stats.verdict(found)})
     return pd.DataFrame(rows)

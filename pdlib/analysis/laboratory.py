@@ -25,11 +25,6 @@ SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
     "movt": {"estimator": "movt"},
     "ada_grpo": {"estimator": "ada_grpo"} | FREE,
 }
-MEASURES = {  # name -> kind and condition of the records
-    "objective, unaligned": ("objective", "unaligned"),
-    "objective, aligned": ("objective", "aligned"),
-    "personalised": ("personalized", "aligned"),
-}
 
 
 def run(cfg: config.Config) -> Path:
@@ -74,28 +69,7 @@ def curves(place: Path) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def records(place: Path) -> pd.DataFrame:
-    """Records of all runs; the SFT model stands beside every seed, so that it can be paired with them."""
-    found = evaluate.read_records(place / "records")
-    start, rest = found[found.model == "sft_only"], found[found.model != "sft_only"]
-    return pd.concat([rest, *(start.assign(train_seed=seed) for seed in sorted(rest.train_seed.unique()))], ignore_index=True)
-
-
 def differences(found: pd.DataFrame, against: str = "personadual", draws: int = 10_000) -> pd.DataFrame:
-    """Each system minus `against`, paired by item and seed, on each of `MEASURES`.
-
-    Columns mean, ci_low, ci_high (95 %), wide_low, wide_high (95 % for all comparisons together, after Bonferroni), n items,
-    seeds, and verdict: "real" where the wide interval leaves zero out, "perhaps" where only the 95 % one does, else "noise".
-    """
-    systems = [name for name in found.model.unique() if name != against]
-    rows = []
-    for system in systems:
-        seeds = sorted(set(found[found.model == system].train_seed) & set(found[found.model == against].train_seed))
-        for measure, (kind, condition) in MEASURES.items():
-            part = found[(found.kind == kind) & (found.condition == condition) & found.train_seed.isin(seeds)]
-            one = stats.difference(part[part.model == system], part[part.model == against], draws=draws,
-                                   comparisons=len(systems) * len(MEASURES))
-            beyond = [not one[f"{name}_low"] <= 0 <= one[f"{name}_high"] for name in ("ci", "wide")]
-            verdict = "real" if all(beyond) else "perhaps" if any(beyond) else "noise"
-            rows.append({"system": system, "measure": measure} | one | {"seeds": len(seeds), "verdict": verdict})
-    return pd.DataFrame(rows)
+    """Each system, and the SFT model they started from, minus `against`, from the records of all runs: `stats.comparisons` with model and
+    block under the names system and measure."""
+    return stats.comparisons(found, against, draws=draws).rename(columns={"model": "system", "block": "measure"})

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pdlib.analysis.counterfactual import CONDITIONS, CONTRASTS, FIT, HELD_OUT
-from pdlib.plots.style import LABELS, LINES
+from pdlib.catalogue import label
+from pdlib.plots.style import LINES
 
 MARKERS = "os^vDPX<>*"
 NAMES = {"none reordered": "none, options reordered", "unaligned reordered": "unaligned, options reordered",
@@ -15,18 +16,18 @@ NAMES = {"none reordered": "none, options reordered", "unaligned reordered": "un
 def _series(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with `series`, the model's name and, where there are several runs, the run's."""
     several = table.run.nunique() > 1
-    return table.assign(series=[LABELS.get(model, model) + f", {run}" * several for run, model in zip(table.run, table.model)])
+    return table.assign(series=[label(model) + f", {run}" * several for run, model in zip(table.run, table.model)])
 
 
-def _dots(axis, table: pd.DataFrame, rows: list[str], series: list[str], hollow: str | None = "noise"):
-    """Means with intervals in points: a row an entry of `rows` (column `row`), a marker a series; hollow where the verdict is
-    not "real" (None: all filled)."""
+def _dots(axis, table: pd.DataFrame, rows: list[str], series: list[str], hollow: bool = True):
+    """Means with intervals in points: a row an entry of `rows` (column `row`), a marker a series; hollow where no
+    difference is shown for all comparisons together (hollow=False: all filled)."""
     for k, name in enumerate(series):
         part = table[table.series == name].set_index("row").reindex(rows)
         y = [len(rows) - 1 - i + 0.7 * ((len(series) - 1) / 2 - k) / len(series) for i in range(len(rows))]
         colour, marker = LINES[k % len(LINES)], MARKERS[k % len(MARKERS)]
         axis.hlines(y, 100 * part.ci_low, 100 * part.ci_high, color=colour, linewidth=1.8)
-        filled = (part.verdict == "real") if hollow else part["mean"].notna()
+        filled = part.verdict.isin(("higher", "lower")) if hollow else part["mean"].notna()
         for full, fill in ((True, colour), (False, "white")):
             chosen = (filled == full).to_numpy()
             axis.plot(100 * part["mean"].to_numpy()[chosen], [at for at, use in zip(y, chosen) if use], marker, color=colour,
@@ -99,7 +100,7 @@ def order(table: pd.DataFrame) -> Figure:
         for k, name in enumerate(series):
             at = [len(rows) - 1 - i + 0.7 * ((len(series) - 1) / 2 - k) / len(series) for i in range(len(rows))]
             axis.plot(100 * runs[runs.series == name].set_index("row").reindex(rows)["mean"], at, "|", color="black", markersize=11)
-        _dots(axis, own, rows, series, hollow=None)
+        _dots(axis, own, rows, series, hollow=False)
         axis.set(title=f"{kind.replace('personalized', 'personalised')} questions", xlim=(None, 102))
     figure.supxlabel("same answer under both orders of the options (%)\n", fontsize="medium")
     _legend(figure, axes[0, 0], "tick: same answer in two runs of one order")

@@ -6,17 +6,17 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from pdlib.analysis.multi_turn import NAMES, ORDERS
-from pdlib.plots.style import LABELS, LINES
+from pdlib.catalogue import label
+from pdlib.plots.style import LINES
 
 TITLES = {benchmark: title for title, benchmark in NAMES.items()}
-MODELS = LABELS | {"sft_only_dialogues": "SFT with dialogues"}
 KINDS = {"objective": "objective", "personalized": "personal"}
 LOOKS = ((LINES[0], "-", "o"), (LINES[1], "--", "s"), (LINES[2], ":", "^"))  # colour, dash, marker: any one tells them apart
 
 
 def _series(table: pd.DataFrame) -> pd.Series:
     several = table.run.nunique() > 1
-    return pd.Series([MODELS.get(model, model) + f", {run}" * several for run, model in zip(table.run, table.model)], table.index)
+    return pd.Series([label(model) + f", {run}" * several for run, model in zip(table.run, table.model)], table.index)
 
 
 def _error(part: pd.DataFrame) -> list[pd.Series]:

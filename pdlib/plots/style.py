@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#000000", GREY, "#B8860B")
 CONDITION_STYLE = {"none": (GREY, ""), "unaligned": (ORANGE, "//"), "aligned": (BLUE, ".")}
-LABELS = {"backbone": "backbone", "sft_only": "SFT only", "personadual": "PersonaDual"}
 
 
 def bars(axis, groups: list[str], series: dict[str, list[dict]]):

@@ -19,18 +19,15 @@ import pandas as pd
 from pdlib import paper, stats
 from pdlib.analysis import multi_turn
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
+from pdlib.catalogue import SYSTEMS
 
 COLUMNS = {  # a column of the paper, less its condition -> the benchmarks it averages
     "PubMedQA": ("pubmedqa",), "TriviaQA": ("triviaqa",), "MMLU-Pro": ("mmlu_pro",), "SuperGPQA": ("supergpqa",),
     "MATH500": ("math500",), "P.FB.": ("personafeedback",), "F.RP.": ("fspo_roleplay",), "Avg.": OBJECTIVE,
     "Personalized Avg.": PERSONALIZED, "personalised share": OBJECTIVE}
-SYSTEMS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, answering freely
-    "Qwen3-8B-Instruct": "backbone", "Llama3.1-8B-Instruct": "backbone", "LLaMA3.1-8B-Instruct": "backbone",
-    "DeepSeek-R1": "backbone", "Qwen3-30B-A3B-Thinking": "backbone", "CoT": "cot", "G-SFT-RL": "g_sft_rl",
-    "Personal-Prompt": "personal_prompt", "P-SFT-RL": "p_sft_rl", "ALIGNXPERT-ICA": "alignxpert_ica",
-    "ALIGNXPERT-PBA": "alignxpert_pba", "PersonaDual-Prompt": "personadual_prompt", "PersonaDual-Router": "personadual_router",
-    "PersonaDual": "personadual", "No-Persona Upperbound": "personadual", "PersonaDual-SFT": "sft_only",
-    "w/o DualAdv": "no_dual_advantage", "w/o DualAdv + PfxSmp": "no_dual_advantage_no_prefix_sampling"}
+ROWS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, answering freely
+    **{system.title: model for model, system in SYSTEMS.items() if system.title}, "No-Persona Upperbound": "personadual",
+    "Llama3.1-8B-Instruct": "backbone", "LLaMA3.1-8B-Instruct": "backbone", "DeepSeek-R1": "backbone", "Qwen3-30B-A3B-Thinking": "backbone"}
 TABLE_8 = {"PersonaDual-general": "general", "PersonaDual-personal": "personalized", "PersonaDual": "none",
            "PersonaDual Upperbound": "either"}  # row -> forced
 DIALOGUES = ("table3", "multi_turn")  # artefacts answered by the records of dialogues
@@ -40,7 +37,6 @@ SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "tab
 BACKBONES = {"first": ("Qwen/Qwen3-8B",), "second": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")}
 TIE = 1e-9  # what rounding may add to a difference of nothing
 POCKET = "pocket twin of the benchmark and a pocket backbone: shows the mechanism, not the paper's level"
-UNTRAINED = ("backbone", "personal_prompt", "personadual_prompt")
 NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
 
 
@@ -148,7 +144,7 @@ class _Asked:
             raise Missing(f"no records of run {self.runs[role]}, which stands for the paper's {role} backbone")
         column, condition = number.column.rsplit(" ", 1)
         table8 = number.artefact == "table8"
-        return Cell(self.runs[role], "personadual" if table8 else SYSTEMS[number.row], COLUMNS[column], condition,
+        return Cell(self.runs[role], "personadual" if table8 else ROWS[number.row], COLUMNS[column], condition,
                     TABLE_8[number.row] if table8 else "none", "personalized" if number.artefact == "figure3b" else "correct")
 
     def _departures(self, number: paper.Number, found: Found) -> list[str]:
@@ -168,7 +164,7 @@ class _Asked:
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"
                   for name, n in found.items.items() if n != paper.TEST_ITEMS[name] and not in_turns]  # there n are cases
         notes += [f"{found.runs} sampling runs, the paper averages {paper.RUNS}"] if found.runs < paper.RUNS else []
-        trained = in_turns or any(cell.model not in UNTRAINED for cell in cells)
+        trained = in_turns or any(SYSTEMS[cell.model].trained or SYSTEMS[cell.model].routed for cell in cells)
         return notes + (["not said to be trained as Table 6 prints"] if trained and not self.paper_training else [])
 
 

@@ -10,10 +10,11 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from pdlib import stages
+
 NAME, PLAIN = "shared_prefix", "sdpa"
 ARCHITECTURES = ("llama", "qwen3")  # others may work, these are tested
 MASKED_GQA = ("cpu",)  # devices on which a mask and fewer keys than query heads go together well in PyTorch's attention
-_stated: set[str] = set()
 
 
 def attend(module, query, key, value, attention_mask, shared_prefix=None, **options):
@@ -54,9 +55,7 @@ def obstacle(model) -> str | None:
 
 def state(what: str, reason: str) -> None:
     """Say once in a process that the plain path is used, and why."""
-    if (line := f"{what} without a shared prefix (slower, same results): {reason}") not in _stated:
-        _stated.add(line)
-        print(line, flush=True)
+    stages.say_once(f"{what} without a shared prefix (slower, same results): {reason}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook lab-estimators report reference test clean
+.PHONY: help setup lab reproduce notebook lab-estimators report reference bench test clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ report: setup  ## rebuild tables, ledger and report from the records
 
 reference: setup  ## refresh the small committed copy of a finished run's results, outputs/reference
 	$(PY) -m pdlib.report --profile $(PROFILE)
+
+bench: setup  ## our trainer against stock TRL: times, memory, best possible ratio (outputs/bench)
+	$(PY) -m pdlib.bench
 
 test: setup  ## run all tests
 	$(PY) -m pytest

@@ -32,7 +32,8 @@ Sum = tuple[tuple[float, str], ...]  # ((weight, id of a table's number), ...)
 class Number:
     """One number of the paper; row and column are the table's own names.
 
-    value: a fraction as printed; a count of examples (int) in Table 5; a change or a share in Fig. 1, Fig. 3a and the text.
+    value: a fraction as printed; a count of examples (int) in Table 5; a change or a share in Fig. 1, Fig. 3a and the text; None for
+    what Fig. 5 shows without a number.
     rule: "level": read off; "sum": `sums[0]`; "lowest", "highest": among `sums`; "share": of `contests` (own, rivals) in which
     own is above every rival. derived: True where the paper draws or says it and the rule on its tables gives the value.
     rounding: half a unit of the last printed place.  quotation: the sentence that states it, where no table does.
@@ -42,7 +43,7 @@ class Number:
     artefact: str
     row: str
     column: str
-    value: float
+    value: float | None
     derived: bool = False
     rule: str = "level"
     sums: tuple[Sum, ...] = ()
@@ -76,7 +77,7 @@ def _all() -> tuple[Number, ...]:
         for block in blocks:
             for row, values in block["rows"].items():
                 for column, value in zip(block["columns"], values, strict=True):
-                    if value is not None:
+                    if value is not None or block.get("unprinted"):
                         name = f"{artefact}/{row}/{column}"
                         found[name] = Number(name, artefact, row, column, value, quotation=block.get("quotation"))
     for number in (*_figure1(), *statements):
@@ -127,5 +128,6 @@ def _statement(entry: dict, found: dict[str, Number]) -> Number:
 
 
 def numbers() -> list[Number]:
-    """Every number of Tables 1-5, 8 and 9, Fig. 1 from Table 4, and what the text states of the dialogues, Fig. 3 and all else."""
+    """Every number of Tables 1-5, 8 and 9, Fig. 1 from Table 4, what is behind Fig. 5, and what the text states of the dialogues, Fig. 3
+    and all else."""
     return list(_all())

@@ -13,7 +13,7 @@ import pytest
 matplotlib.use("Agg")
 
 from pdlib import catalogue, paper, report, stats
-from pdlib.analysis import cells
+from pdlib.analysis import cells, lexical
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.report import entries as rules
 from tests.conftest import ROOT
@@ -80,15 +80,15 @@ def by_id(entries):
 def test_every_number_of_the_paper_is_there():
     assert Counter(number.artefact for number in paper.numbers()) == {
         "table1": 171, "table2": 12, "table3": 7, "table4": 48, "table5": 8, "table8": 60, "table9": 156, "multi_turn": 2,
-        "figure1": 24, "figure3a": 2, "figure3b": 2, "text": 20}
-    assert len({number.id for number in paper.numbers()}) == 512
+        "figure1": 24, "figure3a": 2, "figure3b": 2, "figure5": 6, "text": 20}
+    assert len({number.id for number in paper.numbers()}) == 518
 
 
 def test_what_the_text_states_follows_from_the_tables_by_its_rule():
     """A wrong sign, row or column in a rule would show: the rule on the paper's own tables gives the stated number."""
-    values = {number.id: number.value for number in paper.numbers()}
+    values = {number.id: number.value for number in paper.numbers() if number.value is not None}
     wrong = {number.id: paper.recompute(number, values) for number in paper.numbers()
-             if abs(paper.recompute(number, values) - number.value) > number.rounding + 1e-9}
+             if number.id in values and abs(paper.recompute(number, values) - number.value) > number.rounding + 1e-9}
     assert wrong == {}
     assert values["text/PersonaDual/Avg. unaligned - none"] == -0.007 and values["text/PersonaDual/Avg. aligned - none"] == 0.028
 
@@ -101,7 +101,7 @@ def test_figure_1_is_the_mean_of_two_models_minus_no_persona():
 
 
 def test_what_no_table_prints_is_quoted():
-    said = [number for number in paper.numbers() if number.artefact in ("text", "figure3a", "figure3b", "multi_turn")]
+    said = [number for number in paper.numbers() if number.artefact in ("text", "figure3a", "figure3b", "figure5", "multi_turn")]
     assert [number.id for number in said if not number.quotation] == []
 
 
@@ -168,6 +168,41 @@ def test_missing_models_say_so(by_id):
     assert "no records of model personadual" in by_id["text/PersonaDual (Llama)/Avg. aligned - none"]["note"]
     assert "two-turn" in by_id["table3/mode deviation ratio/MATH500"]["note"]
     assert "training examples" in by_id["text/PersonaDualData/SFT examples"]["note"]
+
+
+def test_figure_5_by_hand(records, monkeypatch):
+    """Three refits of two top words among four: occupation is in the top as found and in two refits."""
+    table = pd.DataFrame({"word": ["banker", "chess", "poetic", "bond"], "group": ["occupation", "interest", "trait", "interest"],
+                          "coefficient": [2.0, -1.5, 0.5, 0.1]})
+    drawn = np.array([[2, 1, 0, 0], [2, 0, 1, 0], [0, 2, 0, 1]])
+    found = lexical.Words(table, drawn, np.array([[0, 0, 2, 1]]), 1.0, {}, 1.0, 9, 9, 2)
+    monkeypatch.setattr(lexical, "words", lambda answers, rule: found if rule == "pocket" else None)
+    said = pd.DataFrame({"train_seed": 0, "seed": [0, 1] * 20, "benchmark": "math500", "persona": [f"chess {k}" for k in range(40)],
+                         "personalized": [True, True, False, False] * 10})
+    by_id = {e["id"]: e for e in report.ledger(records, FIRST, SECOND, answers=said)}
+    assert by_id["figure5/top 30 words/trait"]["status"] == "not attempted", "no word stands in five personas and not in all"
+    assert "no word stands in" in by_id["figure5/top 30 words/trait"]["note"]
+    said["persona"] = [f"{word} {k}" for k, word in enumerate(["chess", "bond"] * 20)]
+    by_id = {e["id"].removeprefix("figure5/top 30 words/"): e for e in report.ledger(records, FIRST, SECOND, answers=said)}
+    assert (by_id["occupation"]["ours"], by_id["interest"]["ours"], by_id["trait"]["ours"]) == (0.5, 0.5, 0)
+    assert by_id["occupation"]["paper"] is None and (by_id["occupation"]["n"], by_id["occupation"]["seeds"]) == (40, 1)
+    assert "shuffled 50%" in by_id["trait"]["note"] and "40 answers, the paper samples 2500" not in by_id["trait"]["note"]
+    most = by_id["share of the other groups that occupation outnumbers"]
+    assert most["ours"] == 0.75 and most["ci_low"] == pytest.approx(0.0, abs=0.05) and most["ci_high"] == pytest.approx(0.75, abs=0.02)
+    assert most["direction"] == "undecided" and most["status"] == by_id["occupation"]["status"] == "scaled-down"
+
+
+def test_what_is_not_printed_has_the_status_of_what_is_said_of_it(records, monkeypatch):
+    real = records.assign(run=records.run.replace({FIRST: "Qwen/Qwen3-8B"}))
+    table = pd.DataFrame({"word": ["banker", "chess"], "group": ["occupation", "interest"], "coefficient": [2.0, -1.5]})
+    for drawn, status in (([2.0, 1.0], "reproduced"), ([1.0, 2.0], "differs")):
+        found = lexical.Words(table.assign(group=["occupation", "interest"] if status == "reproduced" else ["interest", "occupation"]),
+                              np.array([[2.0, 1.0]] * 5), np.array([[0.0, 1.0]]), 1.0, {}, 1.0, 9, 9, 1)
+        monkeypatch.setattr(lexical, "words", lambda answers, rule: found if rule == "text" else None)
+        said = pd.DataFrame({"train_seed": 0, "seed": np.arange(2500) % 3, "benchmark": "math500", "personalized": [True, False] * 1250,
+                             "persona": [("chess" if k % 4 < 2 else "bond") + f" {k}" for k in range(2500)]})
+        entries = report.ledger(real, "Qwen/Qwen3-8B", SECOND, paper_training=True, answers=said)
+        assert {e["status"] for e in entries if e["artefact"] == "figure5"} == {status}
 
 
 def test_stand_ins_say_so(by_id):

@@ -346,6 +346,12 @@ def made(drawn, permuted, top: int = 2) -> coefficients.Words:
     return coefficients.Words(table, np.array(drawn), np.array(permuted), 1.0, {}, 1.0, 9, 9, top)
 
 
+def test_drawn_shares_by_hand():
+    found = lexical.drawn_shares(made([[2, 1, 0, 0], [2, 0, 0, -1], [0, 0, 3, 1]], [[0, 0, 0, 0]]))
+    assert list(found.columns) == list(lexical.GROUPS) and found.occupation.tolist() == [0.5, 0.5, 0.5, 0]
+    assert found.interest.tolist() == [0.5, 0.5, 0.5, 0.5] and found.trait.tolist() == [0, 0, 0, 0.5]
+
+
 def test_shares_by_hand():
     permuted = [[0, 0, 3, 2]] * 30 + [[0, 0, -3, 0.1]] * 10  # trait and bond are in the top by luck
     found = lexical.shares(made([[2, 1, 0, 0], [2, 0, 0, -1]], permuted)).set_index("group")

@@ -1,6 +1,7 @@
 """One function a figure: table in, figure out."""
 
 from pdlib.plots.accuracy import ablations, accuracy, forced_modes, interference, mixing, mode_shares
+from pdlib.plots.bench import shared_prefix
 from pdlib.plots.counterfactual import counterfactuals, held_out, order
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
 from pdlib.plots.selection import calibration, selection_errors, selectors, tradeoff
@@ -9,4 +10,4 @@ from pdlib.plots.training import differences, laboratory, paths, pushes, token_a
 
 __all__ = ["ablations", "accuracy", "calibration", "counterfactuals", "deviations", "dialogue_tags", "dialogue_turns", "differences",
            "forced_modes", "held_out", "interference", "laboratory", "mixing", "mode_shares", "order", "paths", "pushes", "save",
-           "selection_errors", "selectors", "token_advantages", "tradeoff", "training"]
+           "selection_errors", "selectors", "shared_prefix", "token_advantages", "tradeoff", "training"]

@@ -25,7 +25,7 @@ def headline(records: pd.DataFrame | Cells, first_run: str, second_run: str | No
     entries = ledger(cells, first_run, second_run) if entries is None else entries
     rows = _claims(cells, first_run) if first_run in cells.models else []
     rows += [{"claim": f"{e['artefact']}: {e['row']}, {e['column']}"} | {k: e[k] for k in HEAD[1:]}
-             for e in entries if e["artefact"] in ("text", "figure3a", "figure3b") and e["ours"] is not None]
+             for e in entries if e["artefact"] in ("text", "figure3a", "figure3b", "figure5") and e["ours"] is not None]
     return pd.DataFrame(rows, columns=HEAD)
 
 

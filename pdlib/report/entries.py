@@ -12,12 +12,13 @@ lies below by an interval that holds for all of them together (the bootstrap of 
 """
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from pdlib import paper, stats
-from pdlib.analysis import multi_turn
+from pdlib.analysis import lexical, multi_turn
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
 from pdlib.catalogue import SYSTEMS
 
@@ -31,22 +32,25 @@ ROWS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, answe
 TABLE_8 = {"PersonaDual-general": "general", "PersonaDual-personal": "personalized", "PersonaDual": "none",
            "PersonaDual Upperbound": "either"}  # row -> forced
 DIALOGUES = ("table3", "multi_turn")  # artefacts answered by the records of dialogues
+NO_CELLS = (*DIALOGUES, "figure5")  # artefacts that are no sum of cells
 EXAMPLES = "a count of the paper's own training examples, not a result to measure again"
 NOT_ASKED = {"table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
 SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "table9/")  # answered by the second backbone
 BACKBONES = {"first": ("Qwen/Qwen3-8B",), "second": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")}
+OUTNUMBERED = "figure5/top 30 words/share of the other groups that occupation outnumbers"
 TIE = 1e-9  # what rounding may add to a difference of nothing
 POCKET = "pocket twin of the benchmark and a pocket backbone: shows the mechanism, not the paper's level"
 NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
 
 
 def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False,
-           dialogues: pd.DataFrame | None = None) -> list[dict]:
+           dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None) -> list[dict]:
     """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, status,
     direction, quotation, note}.
 
     first_run, second_run: the runs that stand for the paper's Qwen3 and Llama backbones. paper_training: the trained systems
-    were trained as Table 6 prints (profile paper). dialogues: records of `dialogues.answer`, if there are any.
+    were trained as Table 6 prints (profile paper). dialogues: records of `dialogues.answer`, if there are any. answers: PersonaDual's
+    in first_run, as `lexical.sample` draws them, for Fig. 5.
     n: items; seeds: training seeds. A number without records has ours None, seeds 0, status "not attempted" and the reason
     in note. Raises ValueError when the records are empty, lack a column or hold nothing of either run, or when both runs are one.
     """
@@ -56,15 +60,16 @@ def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None
     if first_run not in cells.models and second_run not in cells.models:
         raise ValueError(f"no single-turn records of run {first_run!r}, found runs {sorted(cells.models)}; name one of these, or "
                          "evaluate it first")
-    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training, dialogues)
+    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training, dialogues, answers)
     return [asked.entry(number) for number in paper.numbers()]
 
 
 class _Asked:
     """The records, asked for the paper's numbers."""
 
-    def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool, dialogues: pd.DataFrame | None = None):
-        self.cells, self.runs, self.paper_training, self.dialogues = cells, runs, paper_training, dialogues
+    def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool, dialogues: pd.DataFrame | None,
+                 answers: pd.DataFrame | None):
+        self.cells, self.runs, self.paper_training, self.dialogues, self.answers = cells, runs, paper_training, dialogues, answers
         self.numbers = {number.id: number for number in paper.numbers()}
 
     def entry(self, number: paper.Number) -> dict:
@@ -75,8 +80,12 @@ class _Asked:
             return head | NOTHING | {"status": "not attempted", "direction": None, "quotation": number.quotation, "note": str(reason)}
         ours = {"ours": mean, "ci_low": low, "ci_high": high, "n": sum(found.items.values()), "seeds": found.seeds}
         departures = self._departures(number, found)
-        inside = low - number.rounding <= number.value <= high + number.rounding
-        status = "scaled-down" if departures else "reproduced" if inside else "differs"
+        if departures:
+            status = "scaled-down"
+        elif number.value is None:  # not printed: what the text says of it is
+            status = self.entry(self.numbers[OUTNUMBERED])["status"]
+        else:
+            status = "reproduced" if low - number.rounding <= number.value <= high + number.rounding else "differs"
         return head | ours | {"status": status, "direction": side, "quotation": number.quotation,
                               "note": "; ".join(filter(None, [remark, *departures]))}
 
@@ -88,6 +97,8 @@ class _Asked:
         if number.artefact in DIALOGUES:
             found, remark = multi_turn.ledger_number(self.dialogues, self.runs["first"], number.artefact, number.column)
             return found.mean, found.interval(), found, remark, None
+        if number.artefact == "figure5":
+            return self._words(number)
         self._check(number)
         if number.rule == "share":
             return self._share(number)
@@ -115,6 +126,27 @@ class _Asked:
         remark = f"of {len(won)} contests; the interval is that of the share over resampled items"
         side = all_above(np.array([mean for mean, _ in margins]), np.array([draws for _, draws in margins])) if number.value == 1 else None
         return round(found.mean, 12), found.interval(), found, remark, side
+
+    def _words(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
+        shares, chance = self._shares_of_words
+        share, side = shares.get(number.column), None
+        remark = f"the paper prints no share; with the texts of personas shuffled {chance.get(number.column, 0):.0%}"
+        if share is None:  # how many of the other groups there are fewer words of
+            margins = shares.drop(columns="occupation").rsub(shares.occupation, axis=0)
+            share, side = (margins > TIE).mean(axis=1), all_above(margins.iloc[0].to_numpy(), margins.iloc[1:].to_numpy().T)
+            remark = f"of {margins.shape[1]} groups; the interval is that of the share over resampled personas"
+        answers, seeds = self.answers.groupby("benchmark", sort=False).size().to_dict(), self.answers[["train_seed", "seed"]].nunique()
+        found = Found(float(share.iloc[0]), share.iloc[1:].to_numpy(), answers, int(seeds.train_seed), int(seeds.seed))
+        return found.mean, found.interval(), found, remark, side
+
+    @cached_property
+    def _shares_of_words(self) -> tuple[pd.DataFrame, pd.Series]:
+        """(`lexical.drawn_shares`, by group the share that shuffled personas give); Missing with the reason."""
+        reason = "no answers with the words of who asked" if self.answers is None else lexical.too_few(self.answers)
+        if reason:
+            raise Missing(reason)
+        found = lexical.words(self.answers, "pocket" if self.runs["first"].startswith("pocket") else "text")
+        return lexical.drawn_shares(found), lexical.shares(found).set_index("group").chance
 
     def _ids(self, number: paper.Number) -> list[str]:
         """The ids of the tables' numbers that `number` is made of."""
@@ -149,8 +181,8 @@ class _Asked:
 
     def _departures(self, number: paper.Number, found: Found) -> list[str]:
         """In what the number is not the paper's experiment, for the note."""
-        ids, in_turns = self._ids(number), number.artefact in DIALOGUES
-        cells, roles = [] if in_turns else [self._cell(name) for name in ids], dict.fromkeys(_role(name) for name in ids)
+        ids, other = self._ids(number), number.artefact in NO_CELLS
+        cells, roles = [] if other else [self._cell(name) for name in ids], dict.fromkeys(_role(name) for name in ids)
         notes = []
         if any(name.startswith("table4/") for name in ids):
             rows = dict.fromkeys(self.numbers[name].row for name in ids)
@@ -162,9 +194,11 @@ class _Asked:
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
                   for role in roles if self.runs[role] not in BACKBONES[role]]
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"
-                  for name, n in found.items.items() if n != paper.TEST_ITEMS[name] and not in_turns]  # there n are cases
+                  for name, n in found.items.items() if n != paper.TEST_ITEMS[name] and not other]  # there n are cases or answers
+        if number.artefact == "figure5" and len(self.answers) != lexical.RECORDS:
+            notes.append(f"{len(self.answers)} answers, the paper samples {lexical.RECORDS}")
         notes += [f"{found.runs} sampling runs, the paper averages {paper.RUNS}"] if found.runs < paper.RUNS else []
-        trained = in_turns or any(SYSTEMS[cell.model].trained or SYSTEMS[cell.model].routed for cell in cells)
+        trained = other or any(SYSTEMS[cell.model].trained or SYSTEMS[cell.model].routed for cell in cells)
         return notes + (["not said to be trained as Table 6 prints"] if trained and not self.paper_training else [])
 
 

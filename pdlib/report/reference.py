@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import config, evaluate, stages
+from pdlib import config, stages
 from pdlib.analysis.cells import Cells
+from pdlib.report.evidence import evidence
 from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 
-RECORDS, DIALOGUES = "records.parquet", "dialogues.parquet"
+RECORDS, DIALOGUES, ANSWERS = "records.parquet", "dialogues.parquet", "answers.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
@@ -29,20 +30,22 @@ def compact(records: pd.DataFrame) -> pd.DataFrame:
                         | {name: "int8" for name in ("train_seed", "seed", "turn")})
 
 
-def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_run: str | None = None,
-                    paper_training: bool = False, dialogues: pd.DataFrame | None = None) -> Path:
-    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`; the records of
-    dialogues, where there are any, to dialogues.parquet.
+def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_run: str | None = None, paper_training: bool = False,
+                    dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None) -> Path:
+    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`; dialogues and answers,
+    where there are any, to dialogues.parquet (compact) and answers.parquet (without the questions).
 
     Raises ValueError as `ledger` does.
     """
     arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
     cells = Cells(records)
-    entries = ledger(cells, **arguments, dialogues=dialogues)
+    entries = ledger(cells, **arguments, dialogues=dialogues, answers=answers)
     stages.write_json(folder / "ledger.json", entries)
     headline(cells, first_run, second_run, entries).round(3).to_csv(folder / "headline.csv", index=False)
     if dialogues is not None:
         compact(dialogues).to_parquet(folder / DIALOGUES, index=False, compression="zstd", compression_level=19)
+    if answers is not None:
+        answers.drop(columns="question").to_parquet(folder / ANSWERS, index=False, compression="zstd", compression_level=19)
     small = compact(records)
     small.attrs = {"ledger": arguments}
     small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
@@ -55,8 +58,8 @@ def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:
     if not path.is_file():
         raise ValueError(f"no {RECORDS} in {folder}; write them with report.write_reference after `make reproduce`")
     records = pd.read_parquet(path)
-    dialogues = {"dialogues": pd.read_parquet(folder / DIALOGUES)} if (folder / DIALOGUES).is_file() else {}
-    return records, records.attrs["ledger"] | dialogues
+    more = {"dialogues": folder / DIALOGUES, "answers": folder / ANSWERS}
+    return records, records.attrs["ledger"] | {name: pd.read_parquet(file) for name, file in more.items() if file.is_file()}
 
 
 def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float = 1.0e-9) -> list[str]:
@@ -79,13 +82,10 @@ def refresh(cfg: config.Config, target: Path) -> Path:
 
     Raises ValueError when there are no records, and FileNotFoundError when the report was not written yet.
     """
-    runs = [config.run_name(name) for name in cfg.backbones[:2]]
-    records = evaluate.read_records(cfg.folder() / "records")
+    records, arguments = evidence(cfg)
     shutil.copytree(cfg.folder() / "tables", target / "tables", dirs_exist_ok=True)
     for table in ("selection.csv", "counterfactual.csv"):
         shutil.copy(cfg.run_folder() / table, target)
     for figure in [*(cfg.folder() / "figures").glob("*.png"), *(cfg.run_folder() / "figures").glob("*.png")]:
         shutil.copy(figure, target)
-    talked = cfg.folder() / "dialogues" / "records"
-    return write_reference(target, records, runs[0], runs[1] if runs[1:] else None, cfg.profile == "paper",
-                           evaluate.read_records(talked) if talked.exists() else None)
+    return write_reference(target, records, **arguments)

@@ -132,22 +132,31 @@ def shares(found: Words) -> pd.DataFrame:
     is_in = {group: (found.table.group == group).to_numpy() for group in GROUPS}
     if "cause" in found.table:
         is_in[CAUSE] = found.table.cause.to_numpy(bool)
-    observed = np.arange(len(found.table)) < found.top
-    drawn, lucky = (_in_top(coefficients, found.top) for coefficients in (found.drawn, found.permuted))
     rows = []
     for name, of in is_in.items():
-        refits, chance = (part[:, of].sum(axis=1) / found.top for part in (drawn, lucky))
-        share = (observed & of).sum() / found.top
+        share, refits, chance = _share(found, of)
         tails = [(1 + (side > -1e-9).sum()) / (1 + len(chance)) for side in (chance - share, share - chance)]
         low, high = np.quantile(chance, [0.025, 0.975])
         p = min(1.0, 2 * min(tails))
         verdict = "as by chance" if p > 1 - stats.LEVEL else "more than by chance" if share > chance.mean() else "fewer than by chance"
         if found.top == len(found.table):
             verdict = "every word is in the top"
-        rows.append({"group": name, "in_top": int((observed & of).sum()), "top": found.top, "share": share}
+        rows.append({"group": name, "in_top": round(share * found.top), "top": found.top, "share": share}
                     | dict(zip(("ci_low", "ci_high"), np.quantile(refits, [0.025, 0.975]))) | {"vocabulary": of.mean()}
                     | {"chance": chance.mean(), "chance_low": low, "chance_high": high, "p": p, "verdict": verdict})
     return pd.DataFrame(rows)
+
+
+def _share(found: Words, of: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Share of the words `of` (bool) in the top: as found, with personas resampled, with their texts shuffled."""
+    resampled, shuffled = (_in_top(refits, found.top)[:, of].sum(axis=1) / found.top for refits in (found.drawn, found.permuted))
+    return float(of[:found.top].sum() / found.top), resampled, shuffled
+
+
+def drawn_shares(found: Words) -> pd.DataFrame:
+    """The share of each of GROUPS in the top, a column a group: row 0 as found, then one a refit to resampled personas."""
+    by_group = {group: _share(found, (found.table.group == group).to_numpy()) for group in GROUPS}
+    return pd.DataFrame({group: np.append(share, refits) for group, (share, refits, _) in by_group.items()})
 
 
 def in_words(row: pd.Series) -> str:

@@ -58,8 +58,9 @@ def rules(judged: pd.DataFrame, margin: float) -> pd.DataFrame:
     """How the two gain rules differ: judged rows by condition and by the mode that each rule picks."""
     picked = {rule: [construct.select_mode(gain, chance, rule, margin).value for gain, chance in zip(judged.gain, judged.chance)]
               for rule in ("gain", "persona_correct")}
-    return pd.crosstab([judged.condition, pd.Series(picked["gain"], name="gain", index=judged.index)],
-                       pd.Series(picked["persona_correct"], name="persona_correct", index=judged.index)).add_prefix("persona_correct: ").rename_axis(columns=None).reset_index()
+    gain, correct = (pd.Series(modes, name=rule, index=judged.index) for rule, modes in picked.items())
+    counts = pd.crosstab([judged.condition, gain], correct)
+    return counts.add_prefix("persona_correct: ").rename_axis(columns=None).reset_index()
 
 
 def _examples(frames: dict[str, pd.DataFrame]):

@@ -87,7 +87,8 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
 
 def sampling(cfg: config.Config) -> dict:
     """How answers are drawn: seeds, temperature, max_tokens, batch_size."""
-    return {"seeds": range(cfg.eval_runs), "temperature": cfg.eval_temperature, "max_tokens": cfg.eval_max_tokens, "batch_size": cfg.eval_batch}
+    return {"seeds": range(cfg.eval_runs), "temperature": cfg.eval_temperature, "max_tokens": cfg.eval_max_tokens,
+            "batch_size": cfg.eval_batch}
 
 
 def as_stage(place: Path, name: str, ask: Callable[[], tuple[pd.DataFrame, dict]], *, settings: dict, inputs: Sequence[Path]) -> Path:

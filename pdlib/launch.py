@@ -68,9 +68,10 @@ def command_for_machines(arguments: list[str], *, accelerate_config: str, machin
     path = config_file(accelerate_config)
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     through_torchrun = ["--multi_gpu"] if _on_cpu(path) else []  # as in `command`
-    return [shlex.join(["accelerate", "launch", "--config_file", str(shown), *through_torchrun, "--num_processes", str(machines * processes_each),
-                        "--num_machines", str(machines), "--machine_rank", str(rank), "--main_process_ip", main_ip,
-                        "--main_process_port", str(port), "--module", module, *arguments]) for rank in range(machines)]
+    return [shlex.join(["accelerate", "launch", "--config_file", str(shown), *through_torchrun,
+                        "--num_processes", str(machines * processes_each), "--num_machines", str(machines), "--machine_rank", str(rank),
+                        "--main_process_ip", main_ip, "--main_process_port", str(port), "--module", module, *arguments])
+            for rank in range(machines)]
 
 
 def vllm_command(model: str | Path, *, max_length: int, data_parallel: int = 1, tensor_parallel: int = 1, port: int = 8000) -> list[str]:

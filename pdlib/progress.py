@@ -95,7 +95,8 @@ class Progress(TrainerCallback):
         low, high = min(v for _, v in points), max(v for _, v in points)
         path = " ".join(f"{s / total * width:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}" for s, v in points)
         return (f"<svg width='{width}' height='{height}' role='img' aria-label='{self.curve} from {points[0][1]:.3f} to "
-                f"{points[-1][1]:.3f}' style='border:1px solid #999'><polyline fill='none' stroke='#0072B2' stroke-width='1.5' points='{path}'/></svg>")
+                f"{points[-1][1]:.3f}' style='border:1px solid #999'>"
+                f"<polyline fill='none' stroke='#0072B2' stroke-width='1.5' points='{path}'/></svg>")
 
 
 def _escape(text: str) -> str:

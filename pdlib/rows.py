@@ -175,7 +175,8 @@ def origin(name: str, data_dir: Path | str) -> str:
     if str(data_dir) == "hub" or not isinstance(path, Path) or not path.is_relative_to(Path(data_dir)):
         return f"{HUB[name].hub}@{revision(name, None if str(data_dir) == 'hub' else data_dir)}"
     files = [path] if path.is_file() else sorted(path.rglob("*.jsonl"))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files) if len(files) > 1 else files[0].read_bytes())
+    digests = [hashlib.sha256(file.read_bytes()) for file in files]
+    digest = digests[0] if len(files) == 1 else hashlib.sha256(b"".join(part.digest() for part in digests))
     return f"{path.name} sha256 {digest.hexdigest()}"
 
 

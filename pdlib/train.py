@@ -120,8 +120,8 @@ def run_dpo(cfg: config.Config, folder: Path, start: Path, data: Path, expert: E
         pd.DataFrame(pairs).to_parquet(folder / "pairs.parquet")
         return _here_or_launched(cfg, "dpo", folder, start=start)
 
-    settings = cfg.subset("seed", "dpo_", "sft_batch", "sft_micro", "sft_warmup", "sft_max", *TRAINING) | {"preferences": expert is not None}
-    return stages.once(folder, build, settings=settings, inputs=[start, data])
+    settings = cfg.subset("seed", "dpo_", "sft_batch", "sft_micro", "sft_warmup", "sft_max", *TRAINING)
+    return stages.once(folder, build, settings=settings | {"preferences": expert is not None}, inputs=[start, data])
 
 
 def dpo(cfg: config.Config, folder: Path, start: Path) -> dict:
@@ -204,7 +204,8 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
     lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
     kept = [e for e, length in zip(examples, lengths) if length <= cfg.rl_max_prompt]
     if len(kept) < len(examples):
-        print(f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than rl_max_prompt {cfg.rl_max_prompt}: left out", flush=True)
+        print(f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than rl_max_prompt {cfg.rl_max_prompt}: left out",
+              flush=True)
     probe = trainer.probe_callback(cfg, tokenizer, data) if two_modes else None
     progress = Progress(folder / "log.jsonl", folder.name, curve="reward", probe=probe)
     checks = trainer.preflight_callback(tokenizer, tokens=cfg.rl_max_prompt + cfg.rl_max_completion, completion=cfg.rl_max_completion,

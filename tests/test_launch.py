@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -86,7 +87,7 @@ def test_commands_for_several_machines_differ_in_rank_only():
 
 
 def test_vllm_command_has_the_options_of_trls_server():
-    source = (Path(sys.modules["trl"].__file__).parent / "scripts" / "vllm_serve.py").read_text()
+    source = (Path(find_spec("trl").origin).parent / "scripts" / "vllm_serve.py").read_text()
     command = launch.vllm_command("outputs/paper/sft", max_length=3072, data_parallel=4)
     assert command[:4] == ["trl", "vllm-serve", "--model", "outputs/paper/sft"]
     options = dict(zip(command[2::2], command[3::2]))
@@ -98,6 +99,7 @@ def test_vllm_command_has_the_options_of_trls_server():
 
 MODULE = '''
 import json, os, sys, time
+from importlib.util import find_spec
 from pathlib import Path
 import torch
 from accelerate import PartialState
@@ -147,6 +149,7 @@ def test_a_failure_names_its_cause_and_the_log(module, tmp_path, capsys):
 
 
 CALLER = '''
+from importlib.util import find_spec
 from pathlib import Path
 import sys
 from pdlib import launch

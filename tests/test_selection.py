@@ -167,7 +167,7 @@ def test_the_best_mode_of_a_benchmark_is_chosen_for_the_columns_of_the_mean():
 
 def peeking(answers) -> np.ndarray:
     """A wrong oracle: chooses by all runs, the scored one among them."""
-    return selection._prefer((answers.personalized - answers.general).mean(1, keepdims=True))
+    return selection.selectors._prefer((answers.personalized - answers.general).mean(1, keepdims=True))
 
 
 @pytest.mark.parametrize("runs", [2, 3])
@@ -177,7 +177,7 @@ def test_the_oracle_takes_no_luck_for_skill(runs, monkeypatch):
     mean = lambda: selection.value(given, draws=10)[lambda t: t.block == stats.MEAN].set_index("selector")["mean"]  # noqa: E731
     honest = mean()
     assert honest[selection.ORACLE] == pytest.approx(0.5, abs=0.03) and honest[selection.EITHER] == pytest.approx(0.75, abs=0.03)
-    monkeypatch.setattr(selection, "_oracle", peeking)
+    monkeypatch.setattr(selection.selectors, "_oracle", peeking)
     assert mean()[selection.ORACLE] > 0.6
 
 

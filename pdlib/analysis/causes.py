@@ -113,7 +113,8 @@ def pooled_shares(words: pd.DataFrame, of: str = "cause", methods: Sequence[str]
     """The share of the cause's words among the n words with the largest mean importance over all personas, by condition and method;
     columns as in `shares`.
 
-    Words that occur less than AT_LEAST times are left out. Intervals: items drawn anew (not within benchmarks, since the list is one). n_words: how many the list has.
+    Words that occur less than AT_LEAST times are left out. Intervals: items drawn anew (not within benchmarks, since the list is one).
+    n_words: how many the list has.
     """
     rows = []
     for condition, part in _by_condition(words):

@@ -66,7 +66,8 @@ def differences(table: pd.DataFrame, against: str) -> Figure:
     measures, systems = list(table.measure.unique()), list(table.system.unique())[::-1]
     figure, axes = plt.subplots(1, len(measures), figsize=(11, 1.2 + 0.3 * len(systems)), layout="constrained", sharey=True, squeeze=False)
     for axis, measure in zip(axes[0], measures):
-        part = 100 * table[table.measure == measure].set_index("system").loc[systems, ["mean", "ci_low", "ci_high", "wide_low", "wide_high"]]
+        columns = ["mean", "ci_low", "ci_high", "wide_low", "wide_high"]
+        part = 100 * table[table.measure == measure].set_index("system").loc[systems, columns]
         axis.hlines(range(len(systems)), part.wide_low, part.wide_high, color=GREY, linewidth=1)
         axis.hlines(range(len(systems)), part.ci_low, part.ci_high, color=BLUE, linewidth=3)
         axis.plot(part["mean"], range(len(systems)), "o", color="black", markersize=4)

@@ -60,6 +60,7 @@ class Config:
     processes: int
     machines: int
     main_ip: str
+    workers: int
     checkpoint_every: int
     # SFT
     sft_epochs: int
@@ -115,6 +116,11 @@ class Config:
     def run_folder(self) -> Path:
         """outputs/<profile>/<run>: what depends on that backbone."""
         return self.folder() / file_name(self.backbone)
+
+    @property
+    def threads(self) -> int:
+        """Threads that train a model: one where models are trained side by side, so that results do not depend on how many; else 0, all."""
+        return 0 if self.workers == 1 else 1
 
     def overrides(self) -> dict:
         """The settings that differ from the profile's: load(self.profile, **self.overrides()) equals this config."""
@@ -185,7 +191,7 @@ CHOICES = {  # settings that name one of a few things
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"),
 }
-MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items")  # 0: not used, no limit
+MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
 
 
 def _check(config: Config):

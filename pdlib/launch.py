@@ -1,4 +1,4 @@
-"""Start a stage in several processes with `accelerate launch`, from the same notebook cell, and show its log live."""
+"""Processes of a notebook cell: one stage in several (`accelerate launch`, its log live), or several tasks side by side."""
 
 import os
 import shlex
@@ -8,11 +8,14 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import yaml
+from IPython import get_ipython
+from IPython.display import display
 
 CONFIGS = Path(__file__).parent / "profiles" / "launch"
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +81,51 @@ def vllm_command(model: str | Path, *, max_length: int, data_parallel: int = 1, 
     """The command of TRL's vLLM server (`rl_vllm: server`), for GPUs that do not train; max_length: prompt + completion tokens."""
     return ["trl", "vllm-serve", "--model", str(model), "--max_model_len", str(max_length), "--data_parallel_size", str(data_parallel),
             "--tensor_parallel_size", str(tensor_parallel), "--port", str(port)]
+
+
+def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, show_every: float = SHOW_EVERY, grace: float = GRACE) -> None:
+    """Run `python -m <arguments>` for each task, at most `workers` at once in order, each with one thread, and wait for all.
+
+    A task's output goes to logs/<task>.log; the last line of each that runs is shown every `show_every` seconds, in a notebook in one
+    display. When one fails, or on an interrupt or SIGTERM, all others are ended; RuntimeError then, with the failed task's last lines.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    waiting, running, done, shown, show = list(tasks), {}, [], 0.0, _display()
+    environment = _environment(None) | {"OMP_NUM_THREADS": "1"}
+    with _termination_raises():
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    name = waiting.pop(0)
+                    with (logs / f"{name}.log").open("w", encoding="utf-8") as file:
+                        running[name] = subprocess.Popen([sys.executable, "-m", *tasks[name]], env=environment, stdin=subprocess.DEVNULL,
+                                                         stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+                time.sleep(min(0.2, show_every))
+                for name in [name for name, process in running.items() if process.poll() is not None]:
+                    lines = (logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+                    if code := running.pop(name).returncode:
+                        raise RuntimeError(f"{name} ended with code {code}; the log is {logs / name}.log; its last lines:\n{_cause(lines)}")
+                    done.append(name)
+                if time.monotonic() - shown >= show_every or not (waiting or running):
+                    lines = [_last_line(logs / f"{name}.log") for name in running]
+                    show("\n".join([*lines, f"done: {', '.join(done) or 'none'}; waiting: {', '.join(waiting) or 'none'}"]))
+                    shown = time.monotonic()
+        finally:
+            for process in running.values():
+                _end(process, grace)
+
+
+def _display() -> Callable[[str], None]:
+    """In a notebook a text that is replaced, elsewhere printed."""
+    if get_ipython() is None:
+        return lambda text: print(text, flush=True)
+    handle = display({"text/plain": "starting"}, raw=True, display_id=True)
+    return lambda text: handle.update({"text/plain": text}, raw=True)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else f"{log.stem}: starting"
 
 
 def _environment(accelerate_config: str | None) -> dict[str, str]:

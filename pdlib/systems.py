@@ -1,15 +1,22 @@
-"""Train and evaluate the systems of the `catalogue`, all by the same code."""
+"""Train and evaluate the systems of the `catalogue`, all by the same code.
 
+`python -m pdlib.systems TASK` does one task of `prepare` in a process of its own.
+"""
+
+import argparse
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import backbone, config, construct, data, dialogues, evaluate, router, train
+from pdlib import backbone, config, construct, data, dialogues, evaluate, launch, router, stages, train
 from pdlib.catalogue import SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "fit", "folder", "in_dialogues", "records", "routed_chances", "seeds", "table"]
+__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "fit", "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds",
+           "table"]
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
@@ -49,6 +56,37 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     if system.dpo:
         return train.run_dpo(own, target, start, sets, data.open_expert(cfg) if system.preferences else None)
     return train.run_rl(own, target, start, sets, data.run_rl_set(own, withhold=system.withhold), **system.rl)
+
+
+def prepare(cfg: config.Config, names: Sequence[str]) -> None:
+    """Train side by side, `cfg.workers` at once (0: one a CPU core), what is not there yet of these systems (with every training seed),
+    of backbones by their own names and of the null world's ("null_backbone").
+
+    What is there, and all of it with one worker, is left to who asks for it; so is what changed settings have made stale.
+    """
+    tasks = {}
+    for name in names:
+        for seed in seeds(cfg) if name in SYSTEMS else (None,):
+            if not (_target(cfg, name, seed) / stages.MANIFEST).is_file():
+                tasks[config.file_name(name) if seed is None else f"{name}-{seed}"] = (name, seed)
+    workers = cfg.workers or os.cpu_count() or 1
+    if min(workers, len(tasks)) < 2:
+        return
+    given = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
+    commands = {task: ["pdlib.systems", *given, name, *([] if seed is None else [str(seed)])] for task, (name, seed) in tasks.items()}
+    launch.side_by_side(commands, workers=workers, logs=cfg.run_folder() / "logs")
+
+
+def _target(cfg: config.Config, name: str, seed: int | None) -> Path:
+    if name == "null_backbone":
+        return backbone.null_folder(cfg, cfg.backbone)
+    return folder(cfg, name, seed) if name in SYSTEMS else backbone.folder_of(cfg, name)
+
+
+def _do(cfg: config.Config, name: str, seed: int | None) -> Path:
+    if name == "null_backbone":
+        return backbone.run(cfg, cfg.backbone, persona_fits=False)
+    return fit(cfg, name, seed) if name in SYSTEMS else backbone.run(cfg, name)
 
 
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:
@@ -98,3 +136,17 @@ def records(cfg: config.Config, names: Sequence[str] | None = None) -> pd.DataFr
     """The records there are of the systems trained on cfg.backbone, all or `names`, under the usual and the counterfactual conditions."""
     found = evaluate.read_records(cfg.folder() / "records")
     return found[(found.run == cfg.run) & (found.model.isin(names) if names else True)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--overrides", type=json.loads, default={})
+    parser.add_argument("name", help="a system, a backbone, or null_backbone")
+    parser.add_argument("seed", type=int, nargs="?", help="the training seed of a system")
+    asked = parser.parse_args(arguments)
+    _do(config.load(asked.profile, **asked.overrides), asked.name, asked.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -193,3 +193,51 @@ def test_the_first_of_several_machines_waits_for_the_others_and_says_how_to_star
     launch.run([str(tmp_path)], accelerate_config="cpu2", processes=2, machines=2, main_ip="127.0.0.1", log=tmp_path / "log", module="joined")
     assert [other.wait(60) for other in others] == [0]
     assert sorted(path.name for path in tmp_path.glob("* of *")) == ["0 of 2", "1 of 2"]
+
+
+# --- tasks side by side ---
+
+TASK = '''
+import os, sys, time
+from pathlib import Path
+
+name, other, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+print(name, "works with", os.environ["OMP_NUM_THREADS"], "thread", flush=True)
+(out / f"{name}.pid").write_text(str(os.getpid()))
+if name == "bad":
+    raise ValueError("no such backbone")
+until = time.time() + (20 if other != "nobody" else 0)
+while not (out / f"{other}.pid").exists() and time.time() < until:
+    time.sleep(0.02)
+(out / f"{name}.met").write_text(str((out / f"{other}.pid").exists()))
+if other == "bad":
+    time.sleep(300)
+'''
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    (tmp_path / "small_task.py").write_text(TASK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return lambda name, other: ["small_task", name, other, str(tmp_path)]
+
+
+def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
+    """Two wait for each other, which only ends well if both run at once; the third comes when one has ended."""
+    tasks = {"a": task("a", "b"), "b": task("b", "a"), "c": task("c", "nobody")}
+    launch.side_by_side(tasks, workers=2, logs=tmp_path / "logs", show_every=0.1)
+    assert [(tmp_path / f"{name}.met").read_text() for name in "abc"] == ["True", "True", "False"]
+    assert (tmp_path / "logs" / "a.log").read_text() == "a works with 1 thread\n"
+    assert "done: " in (shown := capsys.readouterr().out) and "waiting: none" in shown
+
+
+def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
+    launch.side_by_side({"a": task("a", "nobody"), "b": task("b", "nobody")}, workers=1, logs=tmp_path / "logs")
+    assert (tmp_path / "a.met").stat().st_mtime <= (tmp_path / "b.pid").stat().st_mtime
+
+
+def test_a_task_that_fails_is_named_and_the_others_are_ended(task, tmp_path):
+    with pytest.raises(RuntimeError) as failed:
+        launch.side_by_side({"long": task("long", "bad"), "bad": task("bad", "nobody")}, workers=2, logs=tmp_path / "logs", grace=5)
+    assert "bad ended with code 1" in str(failed.value) and "ValueError: no such backbone" in str(failed.value)
+    assert not psutil.pid_exists(int((tmp_path / "long.pid").read_text()))

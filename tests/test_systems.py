@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from pdlib import config, construct, data, experts, models, modes, paper, router, stages, systems, train
+from pdlib import config, construct, data, experts, launch, models, modes, paper, router, stages, systems, train
 from pdlib.evaluate import read_records
 from pdlib.pocket.world import World
 from pdlib.schema import Example, Mode, Persona
@@ -137,3 +137,20 @@ def test_two_runs_of_one_seed_give_identical_records(two_seeds, tmp_path):
     for name in ("sft_only", "personal_prompt"):
         one, two = (read_records(systems.evaluated(cfg, name)[:1]) for cfg in (two_seeds, again))
         pd.testing.assert_frame_equal(one, two)
+
+
+def test_models_trained_side_by_side_are_those_trained_here(tmp_path):
+    """Two processes of one thread each leave the same weights as this process does, however many threads it has."""
+    beside, here = (config.load("smoke", output_dir=str(tmp_path / place), workers=2) for place in ("beside", "here"))
+    systems.prepare(beside, ["sft_only", "alignxpert_ica", "backbone"])
+    for name in ("sft_only", "alignxpert_ica"):
+        weights = [(folder / "model.safetensors").read_bytes() for folder in (systems.folder(beside, name), systems.fit(here, name))]
+        assert weights[0] == weights[1], name
+
+
+def test_nothing_is_started_for_one_model_or_one_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "side_by_side", lambda *args, **kwargs: pytest.fail("started processes"))
+    systems.prepare(config.load("smoke", output_dir=str(tmp_path), workers=1), ["sft_only", "cot"])
+    systems.prepare(config.load("smoke", output_dir=str(tmp_path), workers=4), ["sft_only"])
+    with pytest.raises(ValueError, match="unknown system 'magic'"):
+        systems.fit(config.load("smoke", output_dir=str(tmp_path)), "magic")

@@ -12,11 +12,11 @@ from pdlib.bench.cost import Shape
 from pdlib.plots import save
 from pdlib.plots.bench import bench
 
-POCKET = Shape("pocket", 16, 64, 48, 8)  # as in the pocket profile
+POCKET = Shape("pocket", 16, 46, 27, 8)  # the mean lengths of the pocket profile's RL
 GRID = [Shape("17M", 1, prompt, 128, rollouts) for prompt in (128, 512, 1024) for rollouts in (4, 8, 16)]
 MIDDLE = Shape("17M", 1, 512, 128, 8)
 ON_GPU = [Shape("Qwen3-0.6B", 4, prompt, 256, 8) for prompt in (128, 512, 1024)]
-EVALUATION = Shape("pocket", 250, 64, 48, 3)
+EVALUATION = Shape("pocket", 250, 46, 27, 3)
 
 
 def main() -> None:

@@ -83,20 +83,24 @@ def vllm_command(model: str | Path, *, max_length: int, data_parallel: int = 1, 
             "--tensor_parallel_size", str(tensor_parallel), "--port", str(port)]
 
 
-def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, show_every: float = SHOW_EVERY, grace: float = GRACE) -> None:
-    """Run `python -m <arguments>` for each task, at most `workers` at once in order, each with one thread, and wait for all.
+def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, after: dict[str, str] | None = None,
+                 show_every: float = SHOW_EVERY, grace: float = GRACE) -> None:
+    """Run `python -m <arguments>` for each task, at most `workers` at once, each with one thread, and wait for all.
 
+    after: the task that must be done before. Those that most others wait for, one after another, come first, else the order given.
     A task's output goes to logs/<task>.log; the last line of each that runs is shown every `show_every` seconds, in a notebook in one
     display. When one fails, or on an interrupt or SIGTERM, all others are ended; RuntimeError then, with the failed task's last lines.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    waiting, running, done, shown, show = list(tasks), {}, [], 0.0, _display()
+    after = after or {}
+    waiting = sorted(tasks, key=lambda name: -_followers(name, after))  # stable
+    running, done, shown, show = {}, [], 0.0, _display()
     environment = _environment(None) | {"OMP_NUM_THREADS": "1"}
     with _termination_raises():
         try:
             while waiting or running:
-                while waiting and len(running) < workers:
-                    name = waiting.pop(0)
+                while len(running) < workers and (ready := [n for n in waiting if after.get(n) in (None, *done)]):
+                    waiting.remove(name := ready[0])
                     with (logs / f"{name}.log").open("w", encoding="utf-8") as file:
                         running[name] = subprocess.Popen([sys.executable, "-m", *tasks[name]], env=environment, stdin=subprocess.DEVNULL,
                                                          stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
@@ -121,6 +125,11 @@ def _display() -> Callable[[str], None]:
         return lambda text: print(text, flush=True)
     handle = display({"text/plain": "starting"}, raw=True, display_id=True)
     return lambda text: handle.update({"text/plain": text}, raw=True)
+
+
+def _followers(name: str, after: dict[str, str]) -> int:
+    """How many tasks one after another wait for this one."""
+    return max((1 + _followers(later, after) for later, earlier in after.items() if earlier == name), default=0)
 
 
 def _last_line(log: Path) -> str:

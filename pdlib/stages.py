@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -92,6 +93,24 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class NotThere(Exception):
+    """A stage whose result is not there, or is that of other settings or inputs."""
+
+
+_looking = False
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Within it `once` builds nothing: where it would, it raises NotThere."""
+    global _looking
+    _looking = True
+    try:
+        yield
+    finally:
+        _looking = False
+
+
 def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, inputs: Sequence[Path] = (),
          products: Sequence[Path] = (), version: int = 1) -> Path:
     """Run `build(folder)` unless `folder` already holds its result; return `folder`.
@@ -101,8 +120,14 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
     build may find its own unfinished work in the folder (checkpoints); what it returns goes into the manifest. A second
     process that wants the same stage waits until the first has finished, then uses its result.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     key = _key(folder.name, version, settings, inputs)
+    is_done = lambda: ((folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key  # noqa: E731
+                       and all(p.exists() for p in products))
+    if _looking:
+        if is_done():
+            return folder
+        raise NotThere(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -110,7 +135,7 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
         print(f"stage {folder.name}: another run is working on it, waiting for that one", flush=True)
         lock.acquire()
     try:
-        if (folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key and all(p.exists() for p in products):
+        if is_done():
             say_once(f"stage {folder.name}: up to date")
             return folder
         begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else None

@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 from pdlib import backbone, config, construct, data, dialogues, evaluate, launch, router, stages, train
 from pdlib.catalogue import SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "fit", "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds",
+__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "everything", "fit", "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds",
            "table"]
+MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
+Task = tuple[str, int | None]  # a system and its training seed, or a backbone and None
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
@@ -58,35 +61,59 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     return train.run_rl(own, target, start, sets, data.run_rl_set(own, withhold=system.withhold), **system.rl)
 
 
-def prepare(cfg: config.Config, names: Sequence[str]) -> None:
-    """Train side by side, `cfg.workers` at once (0: one a CPU core), what is not there yet of these systems (with every training seed),
-    of backbones by their own names and of the null world's ("null_backbone").
+def everything(cfg: config.Config) -> list[str]:
+    """What the notebooks ask for, for `prepare`: backbones and systems."""
+    pocket = cfg.data_dir == "pocket"
+    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *["withheld"] * pocket, "sft_only_dialogues"]
 
-    What is there, and all of it with one worker, is left to who asks for it; so is what changed settings have made stale.
+
+def prepare(cfg: config.Config, names: Sequence[str]) -> None:
+    """Train side by side what is not there yet of these systems (with every training seed), of what they start from, of backbones by
+    their own names and of the null world's ("null_backbone").
+
+    As many at once as `cfg.workers` says; 0: one a CPU core, if there are MEMORY bytes for each. Where nothing can be trained beside
+    another thing, nothing is done here: it is trained where it is asked for.
     """
-    tasks = {}
+    workers = cfg.workers or min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY)
+    after: dict[Task, Task | None] = {}  # what has to be trained before
+    if workers < 2:
+        return
     for name in names:
         for seed in seeds(cfg) if name in SYSTEMS else (None,):
-            if not (_target(cfg, name, seed) / stages.MANIFEST).is_file():
-                tasks[config.file_name(name) if seed is None else f"{name}-{seed}"] = (name, seed)
-    workers = cfg.workers or os.cpu_count() or 1
-    if min(workers, len(tasks)) < 2:
+            task = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
+            while task and task not in after:
+                after[task] = _before(cfg, *task)
+                task = after[task]
+    missing = [task for task in after if not _is_there(cfg, *task)]
+    if len(set(missing) - {after[task] for task in missing}) < 2:  # those that no other waits for
         return
     given = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
-    commands = {task: ["pdlib.systems", *given, name, *([] if seed is None else [str(seed)])] for task, (name, seed) in tasks.items()}
-    launch.side_by_side(commands, workers=workers, logs=cfg.run_folder() / "logs")
+    labels = {(name, seed): config.file_name(name) if seed is None else f"{name}-{seed}" for name, seed in missing}
+    launch.side_by_side({label: ["pdlib.systems", *given, name, *([] if seed is None else [str(seed)])]
+                         for (name, seed), label in labels.items()}, workers=workers, logs=cfg.run_folder() / "logs",
+                        after={label: labels[after[task]] for task, label in labels.items() if after[task] in labels})
 
 
-def _target(cfg: config.Config, name: str, seed: int | None) -> Path:
-    if name == "null_backbone":
-        return backbone.null_folder(cfg, cfg.backbone)
-    return folder(cfg, name, seed) if name in SYSTEMS else backbone.folder_of(cfg, name)
+def _before(cfg: config.Config, name: str, seed: int | None) -> Task | None:
+    if name not in SYSTEMS:
+        return None
+    start = "sft_only" if of(name).dialogues else of(name).start
+    return (cfg.backbone, None) if start == "backbone" else (start, seed)
 
 
 def _do(cfg: config.Config, name: str, seed: int | None) -> Path:
     if name == "null_backbone":
         return backbone.run(cfg, cfg.backbone, persona_fits=False)
     return fit(cfg, name, seed) if name in SYSTEMS else backbone.run(cfg, name)
+
+
+def _is_there(cfg: config.Config, name: str, seed: int | None) -> bool:
+    try:
+        with stages.looking():
+            _do(cfg, name, seed)
+    except stages.NotThere:
+        return False
+    return True
 
 
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:

@@ -110,6 +110,11 @@ def main(arguments: list[str] | None = None) -> None:
             overrides[key] = yaml.safe_load(value)
         cfg = config.load(args.profile, **overrides)
         started = time.time()
+        if not args.notebook and cfg.workers != 1:  # side by side, what notebooks by themselves would train one after another
+            from pdlib import systems  # takes seconds
+
+            print("== training", flush=True)
+            systems.prepare(cfg, systems.everything(cfg))
         for name in [args.notebook] if args.notebook else NOTEBOOKS:
             print(f"== {name}", flush=True)
             run(name, cfg, overrides)

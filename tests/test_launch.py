@@ -231,6 +231,13 @@ def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
     assert "done: " in (shown := capsys.readouterr().out) and "waiting: none" in shown
 
 
+def test_what_most_wait_for_comes_first_and_nothing_before_what_it_needs(task, tmp_path):
+    """One worker: "a" and "b" are asked for first, but "c" and then "d" wait for "e"."""
+    tasks = {name: task(name, "nobody") for name in "abcde"}
+    launch.side_by_side(tasks, workers=1, logs=tmp_path / "logs", after={"d": "c", "c": "e"})
+    assert sorted("abcde", key=lambda name: (tmp_path / f"{name}.pid").stat().st_mtime) == list("ecabd")
+
+
 def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
     launch.side_by_side({"a": task("a", "nobody"), "b": task("b", "nobody")}, workers=1, logs=tmp_path / "logs")
     assert (tmp_path / "a.met").stat().st_mtime <= (tmp_path / "b.pid").stat().st_mtime

@@ -256,3 +256,16 @@ def test_write_json_is_all_or_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         stages.write_json(path, {"old": 2})
     assert json.loads(path.read_text()) == {"old": 1}
+
+
+def test_looking_builds_nothing(tmp_path):
+    stage = lambda **settings: stages.once(tmp_path / "a", lambda folder: None, settings=settings)  # noqa: E731
+    with pytest.raises(stages.NotThere), stages.looking():
+        stage(n=1)
+    assert not (tmp_path / "a").exists()
+    stage(n=1)
+    with stages.looking():
+        assert stage(n=1) == tmp_path / "a"
+    with pytest.raises(stages.NotThere), stages.looking():
+        stage(n=2)
+    assert stages.read_manifest(tmp_path / "a")["settings"] == {"n": 1}, "a stale result stays until it is built again"

@@ -148,6 +148,19 @@ def test_models_trained_side_by_side_are_those_trained_here(tmp_path):
         assert weights[0] == weights[1], name
 
 
+def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(launch, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings))
+    cfg = config.load("pocket", output_dir=str(tmp_path), workers=3, train_seeds=2)
+    systems.prepare(cfg, systems.everything(cfg))
+    trained = [name for name, system in systems.SYSTEMS.items() if system.trained]
+    assert set(asked["tasks"]) == {*cfg.backbones, "null_backbone", *(f"{name}-{seed}" for name in trained for seed in (0, 1))}
+    assert asked["tasks"]["cot-1"][-2:] == ["cot", "1"] and "train_seeds" in asked["tasks"]["cot-1"][4] and asked["workers"] == 3
+    after = asked["after"]
+    assert (after["cot-1"], after["cot_sft-1"], after["sft_only_dialogues-0"]) == ("cot_sft-1", "pocket-qwen3", "sft_only-0")
+    assert {"pocket-llama", "null_backbone"}.isdisjoint(after)
+
+
 def test_nothing_is_started_for_one_model_or_one_worker(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "side_by_side", lambda *args, **kwargs: pytest.fail("started processes"))
     systems.prepare(config.load("smoke", output_dir=str(tmp_path), workers=1), ["sft_only", "cot"])

@@ -98,6 +98,20 @@ class Config:
     dialogue_closely: int
     dialogue_turns: int
     dialogue_share: float
+    # dynamic profiles (RLPA)
+    dynamic_user: str
+    dynamic_seeds: int
+    dynamic_turns: int
+    dynamic_users: int
+    dynamic_epochs: int
+    dynamic_steps: int
+    dynamic_prompts: int
+    dynamic_rollouts: int
+    dynamic_learning_rate: float
+    dynamic_kl: float
+    dynamic_temperature: float
+    dynamic_test_users: int
+    dynamic_meeting_items: int
     # the advantage laboratory
     lab_systems: list
     lab_seeds: int
@@ -116,11 +130,6 @@ class Config:
     def run_folder(self) -> Path:
         """outputs/<profile>/<run>: what depends on that backbone."""
         return self.folder() / file_name(self.backbone)
-
-    @property
-    def threads(self) -> int:
-        """Threads that train a model: one where models are trained side by side, so that results do not depend on how many; else 0, all."""
-        return 0 if self.workers == 1 else 1
 
     def overrides(self) -> dict:
         """The settings that differ from the profile's: load(self.profile, **self.overrides()) equals this config."""
@@ -189,7 +198,7 @@ def load(profile: str, **overrides) -> Config:
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
-    "rl_vllm": ("none", "colocate", "server"),
+    "rl_vllm": ("none", "colocate", "server"), "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
 

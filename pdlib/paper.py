@@ -129,5 +129,5 @@ def _statement(entry: dict, found: dict[str, Number]) -> Number:
 
 def numbers() -> list[Number]:
     """Every number of Tables 1-5, 8 and 9, Fig. 1 from Table 4, what is behind Fig. 5, and what the text states of the dialogues, Fig. 3
-    and all else."""
+    and all else; RLPA's headline figures (artefacts rlpa_...)."""
     return list(_all())

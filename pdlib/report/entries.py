@@ -21,6 +21,7 @@ from pdlib import paper, stats
 from pdlib.analysis import lexical, multi_turn
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
 from pdlib.catalogue import SYSTEMS
+from pdlib.dynamic import ledger as rlpa
 
 COLUMNS = {  # a column of the paper, less its condition -> the benchmarks it averages
     "PubMedQA": ("pubmedqa",), "TriviaQA": ("triviaqa",), "MMLU-Pro": ("mmlu_pro",), "SuperGPQA": ("supergpqa",),
@@ -32,7 +33,7 @@ ROWS = {  # a row of Tables 1, 2, 4, 9 or Fig. 3b -> the records' `model`, answe
 TABLE_8 = {"PersonaDual-general": "general", "PersonaDual-personal": "personalized", "PersonaDual": "none",
            "PersonaDual Upperbound": "either"}  # row -> forced
 DIALOGUES = ("table3", "multi_turn")  # artefacts answered by the records of dialogues
-NO_CELLS = (*DIALOGUES, "figure5")  # artefacts that are no sum of cells
+NO_CELLS = (*DIALOGUES, "figure5", *rlpa.ARTEFACTS)  # artefacts that are no sum of cells
 EXAMPLES = "a count of the paper's own training examples, not a result to measure again"
 NOT_ASKED = {"table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
 SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "table9/")  # answered by the second backbone
@@ -44,13 +45,13 @@ NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
 
 
 def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False,
-           dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None) -> list[dict]:
+           dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None, profiles: pd.DataFrame | None = None) -> list[dict]:
     """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, status,
     direction, quotation, note}.
 
     first_run, second_run: the runs that stand for the paper's Qwen3 and Llama backbones. paper_training: the trained systems
     were trained as Table 6 prints (profile paper). dialogues: records of `dialogues.answer`, if there are any. answers: PersonaDual's
-    in first_run, as `lexical.sample` draws them, for Fig. 5.
+    in first_run, as `lexical.sample` draws them, for Fig. 5. profiles: scores of RLPA's policies, see `dynamic.ledger`.
     n: items; seeds: training seeds. A number without records has ours None, seeds 0, status "not attempted" and the reason
     in note. Raises ValueError when the records are empty, lack a column or hold nothing of either run, or when both runs are one.
     """
@@ -60,7 +61,7 @@ def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None
     if first_run not in cells.models and second_run not in cells.models:
         raise ValueError(f"no single-turn records of run {first_run!r}, found runs {sorted(cells.models)}; name one of these, or "
                          "evaluate it first")
-    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training, dialogues, answers)
+    asked = _Asked(cells, {"first": first_run, "second": second_run}, paper_training, dialogues, answers, profiles)
     return [asked.entry(number) for number in paper.numbers()]
 
 
@@ -68,8 +69,9 @@ class _Asked:
     """The records, asked for the paper's numbers."""
 
     def __init__(self, cells: Cells, runs: dict[str, str | None], paper_training: bool, dialogues: pd.DataFrame | None,
-                 answers: pd.DataFrame | None):
+                 answers: pd.DataFrame | None, profiles: pd.DataFrame | None):
         self.cells, self.runs, self.paper_training, self.dialogues, self.answers = cells, runs, paper_training, dialogues, answers
+        self.profiles = profiles
         self.numbers = {number.id: number for number in paper.numbers()}
 
     def entry(self, number: paper.Number) -> dict:
@@ -96,6 +98,9 @@ class _Asked:
                 raise Missing(reason)
         if number.artefact in DIALOGUES:
             found, remark = multi_turn.ledger_number(self.dialogues, self.runs["first"], number.artefact, number.column)
+            return found.mean, found.interval(), found, remark, None
+        if number.artefact in rlpa.ARTEFACTS:
+            found, remark = rlpa.number(self.profiles, self.runs["first"], number.artefact, number.row, number.column)
             return found.mean, found.interval(), found, remark, None
         if number.artefact == "figure5":
             return self._words(number)
@@ -189,6 +194,8 @@ class _Asked:
             ours = {row: "AlignXpert" if row.startswith("ALIGN") else f"{_role(f'table4/{row}/')} backbone" for row in rows}
             notes.append("our " + ", our ".join(f"{stand_in} stands for {row}" for row, stand_in in ours.items()))
         runs = [self.runs[role] for role in roles]
+        if number.artefact in rlpa.ARTEFACTS:
+            notes.append("users, profiles and judge are ours, RLPA's are ALOE's and GPT-4o's")
         if any(run.startswith("pocket") for run in runs):
             return notes + [f"run {' and '.join(runs)}, {POCKET}"]
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"

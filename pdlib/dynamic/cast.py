@@ -1,0 +1,52 @@
+"""Who plays and who judges in a run: the pocket world's script and rules, or an endpoint (setting dynamic_user)."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pdlib import config, data as questions
+from pdlib.dynamic import data, profile, real
+from pdlib.dynamic.rewards import Judge, Rules
+from pdlib.dynamic.talk import Speaker, instruction, scripted
+from pdlib.dynamic.user import KINDS, User, draw
+from pdlib.endpoint import Endpoint
+
+
+@dataclass(frozen=True)
+class Cast:
+    """speak: the users' next turns.  next_user: (seed) -> (k) -> the k-th training user.  test, meeting: the users of an evaluation.
+
+    instruction: what a policy is told that starts RL from the backbone; empty where SFT comes first.
+    """
+
+    speak: Speaker
+    judge: Judge
+    next_user: Callable[[int], Callable[[int], User]]
+    test: Callable[[], list[User]]
+    meeting: Callable[[], list[User]]
+    instruction: str = ""
+
+
+def cast(cfg: config.Config) -> Cast:
+    """The cast of `cfg`; ValueError where real personas would have to be played by the pocket script, or pocket ones by an endpoint."""
+    if (cfg.dynamic_user == "pocket") is not (cfg.data_dir == "pocket"):
+        raise ValueError(f"dynamic_user is {cfg.dynamic_user!r} with data_dir {cfg.data_dir!r}: the pocket world has users of its own, "
+                         "other data need 'endpoint' and an expert_url")
+    if cfg.dynamic_user == "pocket":
+        def of_seed(seed: int) -> Callable[[int], User]:
+            return lambda k: draw("rl", f"{seed}-{k}", 1 + k % len(KINDS), cfg.dynamic_turns)[-1]
+        return Cast(scripted, Rules(), of_seed, lambda: data.test_users(cfg), lambda: data.meeting_users(cfg))
+    endpoint = Endpoint(cfg.expert_url, cfg.expert, cfg.folder() / "dynamic" / "endpoint", concurrency=cfg.expert_concurrency,
+                        requests_per_minute=cfg.expert_requests_per_minute or None, max_tokens=cfg.expert_max_tokens,
+                        price_in=cfg.expert_price_in, price_out=cfg.expert_price_out, dry_run=cfg.expert_dry_run)
+    player, pool = real.EndpointUser(endpoint, middle=cfg.dynamic_turns // 2), questions.persona_pool(cfg)
+    n = cfg.dynamic_test_users  # the first ones of the pool are tested, the others train
+
+    def meeting() -> list[User]:
+        items = data.meeting_items(cfg)
+        rng = random.Random(f"{data.MEETING}|{cfg.seed}")
+        asker, stranger = player.filled([item.aligned for item in items]), player.filled([rng.choice(pool) for _ in items])
+        return [User(item.id, data.MEETING, (), who, item, other) for item, who, other in zip(items, asker, stranger) if who and other]
+
+    return Cast(player, real.EndpointJudge(endpoint), lambda seed: real.training_users(player, pool[n:n + cfg.dynamic_users], seed),
+                lambda: player.users(pool[:n], "test"), meeting, instruction(profile.PAPER_SLOTS))

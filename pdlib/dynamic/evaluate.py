@@ -1,0 +1,95 @@
+"""Policies in dialogues -> records.
+
+`python -m pdlib.dynamic.evaluate` trains one policy in a process of its own, for `prepare`.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from pdlib import backbone, config, data as questions, launch, models, stages
+from pdlib import evaluate as answers
+from pdlib.dynamic import data, scores, talk, train
+from pdlib.dynamic.cast import cast
+from pdlib.dynamic.scores import POLICIES
+
+
+def policies(cfg: config.Config) -> list[str]:
+    """The policies there are: without the pocket world's annotator there is no SFT."""
+    return [name for name in POLICIES if cfg.dynamic_user == "pocket" or name != "rlpa_sft"]
+
+
+def fit(cfg: config.Config, name: str, seed: int) -> Path:
+    """The folder of a policy of POLICIES with one training seed; what is there already is not trained again."""
+    base = backbone.run(cfg, cfg.backbone)
+    if name == "prompted":
+        return base
+    if cfg.dynamic_user != "pocket":  # no annotator there: RL from the backbone, as in the paper
+        return train.run_rl(cfg, base, seed)
+    taught = train.run_sft(cfg, base, data.run_sft_set(cfg), seed)
+    return taught if name == "rlpa_sft" else train.run_rl(cfg, taught, seed)
+
+
+def prepare(cfg: config.Config) -> None:
+    """Train RLPA's policies of all seeds side by side, `cfg.workers` at once (0: one a CPU core), where none of them is there yet.
+
+    What is there, and all of it with one worker, is left to who asks for it; so is what changed settings have made stale.
+    """
+    todo = [seed for seed in train.seeds(cfg) if not (train.folder(cfg, "rlpa", seed) / stages.MANIFEST).is_file()]
+    workers = cfg.workers or os.cpu_count() or 1
+    if min(workers, len(todo)) < 2:
+        return
+    fit(cfg, "prompted", cfg.seed)
+    if cfg.dynamic_user == "pocket":
+        data.run_sft_set(cfg)
+    given = ["pdlib.dynamic.evaluate", "--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
+    launch.side_by_side({f"rlpa-{seed}": [*given, str(seed)] for seed in todo}, workers=workers, logs=cfg.folder() / "dynamic" / "logs")
+
+
+def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -> Path:
+    """Records of a policy's dialogues with the test users, or (users="meeting") with those who ask a test item afterwards; a stage.
+
+    Returns dynamic/records/<run>.<policy>.<seed>.parquet, or dynamic/meeting/records/….
+    """
+    model_folder = fit(cfg, name, seed)
+
+    def ask() -> tuple[pd.DataFrame, dict]:
+        who = cast(cfg)
+        found = who.test() if users == "test" else who.meeting()
+        told = who.instruction or (talk.instruction() if name == "prompted" else "")
+        model, tokenizer = models.load(model_folder)
+        return talk.converse(model, tokenizer, found, cfg.dynamic_turns, run=cfg.run, model_name=name, train_seed=seed, speak=who.speak,
+                             instruction=told, **answers.sampling(cfg) | {"seeds": [0]}), {"users": len(found)}
+
+    settings = cfg.subset("seed", "eval_temperature", "eval_max", "dynamic_turns", "dynamic_test", "dynamic_meeting") | {
+        "policy": name, "train_seed": seed}
+    inputs = [model_folder] + ([questions.run_test_set(cfg)] if users == "meeting" else [])
+    place = cfg.folder() / "dynamic" / ("meeting" if users == "meeting" else "")
+    return answers.as_stage(place, f"{config.file_name(cfg.run)}.{name}.{seed}", ask, settings=settings, inputs=inputs)
+
+
+def evaluated(cfg: config.Config, name: str) -> list[Path]:
+    """Train and evaluate a policy with every training seed (the prompted one once); returns its record files."""
+    return [run_records(cfg, name, seed) for seed in (train.seeds(cfg)[:1] if name == "prompted" else train.seeds(cfg))]
+
+
+def scored(cfg: config.Config, records: pd.DataFrame) -> pd.DataFrame:
+    """The records of the test users with their scores, see `dynamic.scores`; `judged` behind an endpoint."""
+    who = cast(cfg)
+    return scores.scores(records, who.test()) if cfg.dynamic_user == "pocket" else scores.judged(records, who.test(), who.judge)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--overrides", type=json.loads, default={})
+    parser.add_argument("seed", type=int, help="the training seed")
+    asked = parser.parse_args(arguments)
+    fit(config.load(asked.profile, **asked.overrides), "rlpa", asked.seed)
+
+
+if __name__ == "__main__":
+    main()

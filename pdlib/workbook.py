@@ -1,13 +1,16 @@
 """Execute notebooks with papermill: to a temporary file first, into place on success, skipped when nothing changed.
 
-`python -m pdlib.workbook --profile pocket [--notebook 03_sft] [--set name=value ...]`
+`python -m pdlib.workbook --profile pocket [--notebook 03_sft] [--set name=value ...] [--answers]`
 """
 
 import argparse
+import copy
 import hashlib
 import os
+import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -15,6 +18,7 @@ import yaml
 from pdlib import config, stages
 
 ROOT = Path(__file__).resolve().parents[1]
+TRAINING = Path("executed", "training.json")  # within the run's folder: when all systems were trained side by side, and how long it took
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
@@ -29,14 +33,18 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "08_attention_heatmap": [],
     "09_lexical_analysis": [],
     "10_multi_turn": ["dialogues/evaluation/{run}.personadual.{seed}", "dialogues/evaluation/{run}.sft_only_dialogues.{seed}"],
-    "11_report": [],
+    "12_dynamic_profiles": ["dynamic/evaluation/{run}.rlpa.{policy}", "dynamic/asked/evaluation/{run}.personadual.{policy}"],
+    "11_report": [],  # last: it reads what all others left
 }
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:
-    """The manifests of the stages that notebook `name` leaves finished; {every} stands for each backbone, {seed} for each seed."""
+    """The manifests of the stages that notebook `name` leaves finished; {every} stands for each backbone, {seed} for each seed,
+    {policy} for each seed of RLPA's policies."""
     run, every, seeds = config.file_name(cfg.backbone), map(config.file_name, cfg.backbones), range(cfg.seed, cfg.seed + cfg.train_seeds)
-    filled = {pattern.format(run=run, every=one, seed=seed) for one in every for seed in seeds for pattern in NOTEBOOKS[name]}
+    policies = range(cfg.seed, cfg.seed + cfg.dynamic_seeds)
+    filled = {pattern.format(run=run, every=one, seed=seed, policy=policy) for one in every for seed in seeds for policy in policies
+              for pattern in NOTEBOOKS[name]}
     return [cfg.folder() / stage / stages.MANIFEST for stage in sorted(filled)]
 
 
@@ -52,6 +60,56 @@ def _library_hash() -> str:
     return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of a notebook. code: the Python blocks of its answer, which run after the notebook's last cell; may be empty."""
+
+    number: int
+    difficulty: str
+    minutes: int
+    task: str
+    answer: str
+
+    @property
+    def code(self) -> str:
+        return "\n".join(re.findall(r"^```python\n(.*?)^```", self.answer, re.DOTALL | re.MULTILINE)).rstrip()
+
+
+def exercises(text: str) -> list[Exercise]:
+    """The exercises in a notebook's markdown: `**1 (easy, 5 minutes).** task <details><summary>Answer</summary> answer </details>`.
+
+    >>> exercises("**2 (hard, 9 minutes).** Why?\\n<details><summary>Answer</summary>So.</details>")[0].answer
+    'So.'
+    """
+    pattern = r"\*\*(\d+) \((\w+), (\d+) minutes\)\.\*\*(.*?)<details><summary>Answer</summary>(.*?)</details>"
+    return [Exercise(int(number), difficulty, int(minutes), task.strip(), answer.strip())
+            for number, difficulty, minutes, task, answer in re.findall(pattern, text, re.DOTALL)]
+
+
+def text_of(notebook) -> str:
+    """The markdown of a notebook, cell after cell."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def with_answers(notebook):
+    """A copy of the notebook with the code of its exercises' answers after the last cell, a cell each, tagged `answer`."""
+    import nbformat
+
+    notebook = copy.deepcopy(notebook)
+    notebook.cells += [nbformat.v4.new_code_cell(one.code, metadata={"tags": ["answer"], "exercise": one.number})
+                       for one in exercises(text_of(notebook)) if one.code]
+    return notebook
+
+
+def _where_it_failed(executed: Path) -> str:
+    """", exercise 2" when the cell with the error is an answer, else nothing."""
+    import nbformat
+
+    failed = [cell for cell in nbformat.read(executed, as_version=4).cells
+              if any(output.output_type == "error" for output in cell.get("outputs", []))]
+    return "".join(f", exercise {cell.metadata.exercise}: the answer" for cell in failed if "exercise" in cell.metadata)
+
+
 def check_parameters(path: Path, given: dict) -> None:
     """Papermill only warns of a parameter a notebook does not have; here it is an error."""
     import papermill
@@ -62,10 +120,11 @@ def check_parameters(path: Path, given: dict) -> None:
         raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; its parameters: {', '.join(known)}")
 
 
-def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None = None) -> Path:
+def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None = None, answers: bool = False) -> Path:
     """Execute one notebook; the executed copy is outputs/<profile>/<run>/notebooks/<name>.ipynb.
 
-    When a cell fails, `<name>.failed.ipynb` keeps the traceback, the last good copy stays, and the error is raised.
+    answers: after its last cell, the code of its exercises' answers. When a cell fails, `<name>.failed.ipynb` keeps the traceback, the
+    last good copy stays, and the error is raised.
     """
     path = source(name)
     parameters = {"profile": cfg.profile, "overrides": overrides} | (parameters or {})
@@ -73,24 +132,26 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
 
     def build(folder: Path) -> dict:
         check_parameters(path, parameters)
+        import nbformat
         import papermill
 
         os.environ[STATIC] = "1"  # the kernel inherits it
         temporary, started = target.with_name(f".{name}.{os.getpid()}.ipynb"), time.time()
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            papermill.execute_notebook(str(path), str(temporary), parameters=parameters, kernel_name="python3",
-                                       cwd=str(path.parent), progress_bar=False, log_output=True)
+            notebook = nbformat.read(path, as_version=4)
+            papermill.execute_notebook(with_answers(notebook) if answers else notebook, str(temporary), parameters=parameters,
+                                       kernel_name="python3", cwd=str(path.parent), progress_bar=False, log_output=True)
         except papermill.exceptions.PapermillExecutionError:
             failed = target.with_name(f"{name}.failed.ipynb")
             os.replace(temporary, failed)
-            print(f"{name} failed; its traceback is in {failed}", file=sys.stderr)
+            print(f"{name}{_where_it_failed(failed)} failed; its traceback is in {failed}", file=sys.stderr)
             raise
         os.replace(temporary, target)
         return {"minutes": round((time.time() - started) / 60, 2)}
 
     settings = {"source": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "library": _library_hash(),
-                "config": cfg.subset(""), "parameters": parameters}
+                "config": cfg.subset(""), "parameters": parameters} | ({"answers": True} if answers else {})
     stages.once(cfg.run_folder() / "executed" / name, build, settings=settings, products=[target, *products(name, cfg)])
     return target
 
@@ -100,6 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--profile", default="pocket")
     parser.add_argument("--notebook", help="only this one; its inputs must exist")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings that differ from the profile's")
+    parser.add_argument("--answers", action="store_true", help="run the answers of the exercises, too")
     args = parser.parse_args(arguments)
     try:
         overrides = {}
@@ -114,10 +176,12 @@ def main(arguments: list[str] | None = None) -> None:
             from pdlib import systems  # takes seconds
 
             print("== training", flush=True)
-            systems.prepare(cfg, systems.everything(cfg))
+            began = stages.now()
+            if systems.prepare(cfg, systems.everything(cfg)):
+                stages.write_json(cfg.run_folder() / TRAINING, {"began": began, "minutes": round((time.time() - started) / 60, 2)})
         for name in [args.notebook] if args.notebook else NOTEBOOKS:
             print(f"== {name}", flush=True)
-            run(name, cfg, overrides)
+            run(name, cfg, overrides, answers=args.answers)
         print(f"done in {(time.time() - started) / 60:.1f} minutes: {cfg.folder()}/report.html")
     except ValueError as problem:
         sys.exit(f"error: {problem}")

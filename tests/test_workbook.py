@@ -24,9 +24,9 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """Folder of a whole smoke run."""
+    """Folder of a whole smoke run, with the answers of the exercises."""
     output = tmp_path_factory.mktemp("outputs")
-    done = command("--profile", "smoke", "--set", f"output_dir={output}")
+    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={output}")
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "smoke"
 
@@ -38,6 +38,9 @@ def test_every_notebook_is_executed_and_leaves_its_results(ran):
         assert all(cell.execution_count for cell in code), f"{name} has unexecuted cells"
         assert max(len(cell.outputs) for cell in code) < 30, f"{name} is flooded with outputs"
         assert (ran / RUN / "notebooks" / f"{name}.ipynb").stat().st_size < 2_000_000
+        committed = nbformat.read(workbook.source(name), as_version=4)
+        answers = [one.number for one in workbook.exercises(workbook.text_of(committed)) if one.code]
+        assert [cell.metadata.exercise for cell in code if "answer" in cell.metadata.tags] == answers, f"{name}: answers not run"
     for result in ("report.html", "ledger.json", f"{RUN}/figures/table1.png", f"{RUN}/personadual-0/model.safetensors"):
         assert (ran / result).is_file(), result
 
@@ -61,7 +64,7 @@ def test_models_load_with_plain_transformers_and_hold_no_pickle(ran):
 
 def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
     """Without models, data sets and executed copies: the same ledger, and a reference copy from which it can be computed again."""
-    for name in ("records", "dialogues/records", "data-test", "data-counterfactual"):
+    for name in ("records", "dialogues/records", "dynamic/records", "data-test", "data-counterfactual"):
         shutil.copytree(ran / name, tmp_path / "smoke" / name)
     done = command("--profile", "smoke", "--notebook", "11_report", "--set", f"output_dir={tmp_path}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -77,7 +80,7 @@ def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
 
 def test_a_finished_run_is_a_no_op_in_seconds(ran):
     started = time.time()
-    done = command("--profile", "smoke", "--set", f"output_dir={ran.parent}")
+    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={ran.parent}")
     assert done.returncode == 0 and done.stdout.count("up to date") == len(workbook.NOTEBOOKS)
     assert time.time() - started < 25
 
@@ -108,13 +111,18 @@ def test_an_unknown_papermill_parameter_is_an_error():
         workbook.check_parameters(workbook.source("03_sft"), {"profile": "smoke", "moon": 1})
 
 
-def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path, monkeypatch):
-    broken = nbformat.v4.new_notebook(cells=[
+def one_notebook(path: Path, code: str, answers: str) -> Path:
+    """A notebook of one code cell whose exercises have these answers."""
+    notebook = nbformat.v4.new_notebook(cells=[
         nbformat.v4.new_code_cell('profile = ""\noverrides = {}', metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("raise RuntimeError('as planned')")], metadata={
+        nbformat.v4.new_code_cell(code), nbformat.v4.new_markdown_cell(answers)], metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}})
-    path = tmp_path / "00_start_here.ipynb"
-    nbformat.write(broken, path)
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path, monkeypatch):
+    path = one_notebook(tmp_path / "00_start_here.ipynb", "raise RuntimeError('as planned')", "")
     monkeypatch.setattr(workbook, "source", lambda name: path)
     cfg = config.load("smoke", output_dir=str(tmp_path / "out"))
     good = cfg.run_folder() / "notebooks" / "00_start_here.ipynb"
@@ -124,3 +132,30 @@ def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path,
         workbook.run("00_start_here", cfg, {})
     assert good.read_text() == "the last good copy"
     assert "as planned" in (good.parent / "00_start_here.failed.ipynb").read_text()
+
+
+def exercise(number: int, code: str) -> str:
+    return (f"**{number} (easy, 5 minutes).** Why?\n\n<details><summary>Answer</summary>\n\nSo:\n\n```python\n{code}\n```\n\n"
+            "It does.</details>\n\n")
+
+
+def test_a_wrong_answer_fails_the_run_with_its_notebook_and_number(tmp_path, monkeypatch, capsys):
+    path = one_notebook(tmp_path / "00_start_here.ipynb", "seen = 3", exercise(1, "assert seen == 3") + exercise(2, "assert seen == 4"))
+    monkeypatch.setattr(workbook, "source", lambda name: path)
+    cfg = config.load("smoke", output_dir=str(tmp_path / "out"))
+    with pytest.raises(Exception, match="AssertionError"):
+        workbook.run("00_start_here", cfg, {}, answers=True)
+    assert "00_start_here, exercise 2: the answer failed" in capsys.readouterr().err
+
+
+def test_exercises_are_read_with_difficulty_minutes_and_code():
+    text = exercise(1, "a = 1") + "**2 (hard, 20 minutes).** How?\n\n<details><summary>Answer</summary>In words: `b`.</details>"
+    first, second = workbook.exercises(text)
+    assert (first.number, first.difficulty, first.minutes, first.task, first.code) == (1, "easy", 5, "Why?", "a = 1")
+    assert (second.difficulty, second.minutes, second.answer, second.code) == ("hard", 20, "In words: `b`.", "")
+
+
+def test_answers_come_last_and_only_when_asked_for(tmp_path):
+    notebook = nbformat.read(one_notebook(tmp_path / "x.ipynb", "seen = 3", exercise(1, "seen + 1")), as_version=4)
+    assert [cell.source for cell in workbook.with_answers(notebook).cells[3:]] == ["seen + 1"]
+    assert len(notebook.cells) == 3, "the notebook itself stays as it is"

@@ -3,11 +3,14 @@
 from pdlib.plots.accuracy import ablations, accuracy, forced_modes, interference, mixing, mode_shares
 from pdlib.plots.bench import shared_prefix
 from pdlib.plots.counterfactual import counterfactuals, held_out, order
+from pdlib.plots.hands_on import advantages_by_hand, at_threshold, replay
+from pdlib.plots.idea import idea
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
 from pdlib.plots.selection import calibration, selection_errors, selectors, tradeoff
 from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
 
-__all__ = ["ablations", "accuracy", "calibration", "counterfactuals", "deviations", "dialogue_tags", "dialogue_turns", "differences",
-           "forced_modes", "held_out", "interference", "laboratory", "mixing", "mode_shares", "order", "paths", "pushes", "save",
-           "selection_errors", "selectors", "shared_prefix", "token_advantages", "tradeoff", "training"]
+__all__ = ["ablations", "accuracy", "advantages_by_hand", "at_threshold", "calibration", "counterfactuals", "deviations",
+           "dialogue_tags", "dialogue_turns", "differences", "forced_modes", "held_out", "idea", "interference", "laboratory", "mixing",
+           "mode_shares", "order", "paths", "pushes", "replay", "save", "selection_errors", "selectors", "shared_prefix",
+           "token_advantages", "tradeoff", "training"]

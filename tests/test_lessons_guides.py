@@ -1,0 +1,112 @@
+"""The guides: short, true, and tried: what they name exists, their commands are understood, their code works."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lessons_text import ROOT, faulty_functions, faulty_links, faulty_names, faulty_paths
+
+from pdlib import advantages, benchmarks, catalogue, config, modes, rows, workbook
+from pdlib.analysis import laboratory
+
+GUIDES = {path.stem: path for path in sorted((ROOT / "guides").glob("*.md"))}
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", GUIDES[name].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_guides_are_there():
+    assert set(GUIDES) >= {"session-60", "session-120", "glossary", "your-model", "add-a-benchmark", "add-an-estimator", "add-a-baseline"}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_is_short_and_names_what_exists(name):
+    text = GUIDES[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    assert faulty_names(text) + faulty_links(text, GUIDES[name].parent) + faulty_paths(text) + faulty_functions(text) == []
+    assert [one for one in re.findall(r"`(\d\d[a-z]?_\w+)`", text) if one not in workbook.NOTEBOOKS] == []
+    for block in blocks(name):
+        compile(block, name, "exec")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "pdlib" / "pocket" / "DATASHEET.md"], ids=lambda path: path.stem)
+def test_links_of_the_readme_and_the_datasheet_resolve(path):
+    assert faulty_links(path.read_text(encoding="utf-8"), path.parent) == []
+
+
+def commands(text: str) -> list[str]:
+    return re.findall(r"\bmake [a-z-]+[^`\n]*", text.replace("\n", " ").replace("```", "`"))
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_commands_of_a_guide_are_understood(name):
+    """Targets, notebooks, profiles and settings exist, and settings are of the right type."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for command in commands(GUIDES[name].read_text(encoding="utf-8")):
+        assert command.split()[1].rstrip(".,;:") in targets, command
+        given = dict(re.findall(r"\b([A-Z]+)=(\"[^\"]*\"|[^\s,.]+)", command))
+        assert given.get("NB", "03_sft") in workbook.NOTEBOOKS, command
+        overrides = dict(pair.split("=", 1) for pair in given.get("SET", "").strip('"').replace("$MODEL", "/my/model").split())
+        config.load(given.get("PROFILE", "pocket"), **{key: yaml.safe_load(value) for key, value in overrides.items()})
+
+
+def add(block: str) -> dict:
+    """Runs a block that begins `# add to pdlib/x.py` as if it stood at the end of that module; returns the names it leaves."""
+    module = importlib.import_module(".".join(Path(re.match(r"# add to (\S+)\n", block)[1]).with_suffix("").parts))
+    names = dict(vars(module))
+    exec(compile(block, module.__name__, "exec"), names)  # noqa: S102 - our own guide
+    return names
+
+
+@pytest.fixture
+def restored(monkeypatch):
+    """What guides add to is afterwards as it was before."""
+    registries = (advantages.ESTIMATORS, laboratory.SYSTEMS, catalogue.SYSTEMS, modes.PROMPTS, rows.HUB, benchmarks.PAPER_N,
+                  benchmarks.BUILDERS)
+    before = [dict(registry) for registry in registries]
+    yield monkeypatch
+    for registry, entries in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+
+
+def test_the_guide_to_estimators_works(restored, capsys):
+    estimator, by_hand, competes = blocks("add-an-estimator")
+    names = add(estimator)
+    example = names["rloo"](torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))[0]
+    assert torch.allclose(example, torch.tensor([[[1.0, -1 / 3], [-1 / 3, -1 / 3]]])), "the example in its docstring"
+    exec(by_hand, {})  # noqa: S102
+    assert "rloo" in capsys.readouterr().out
+    assert add(competes)["SYSTEMS"]["rloo"]["estimator"] == "rloo"
+
+
+def test_the_guide_to_baselines_works(restored):
+    system, prompt, _ = blocks("add-a-baseline")
+    add(system)
+    add(prompt)
+    assert not catalogue.of("careful_prompt").trained and catalogue.of("dr_grpo").two_modes
+    assert catalogue.of("careful_prompt").prompt in modes.PROMPTS
+    assert inspect.signature(advantages.ESTIMATORS[catalogue.of("dr_grpo").rl["estimator"]])
+
+
+def test_the_guide_to_benchmarks_works(restored, tmp_path):
+    hub, builder, look = blocks("add-a-benchmark")
+    add(hub)
+    restored.setattr(benchmarks, "KIND", add(builder)["KIND"])
+    (row,) = re.findall(r"`(\{\"id\".*?\})`", GUIDES["add-a-benchmark"].read_text(encoding="utf-8"))
+    (tmp_path / "quiz.jsonl").write_text(row + "\n", encoding="utf-8")
+    (item,) = benchmarks.load("quiz", tmp_path, n="all")
+    assert benchmarks.grade(item, "B")[0] and not benchmarks.grade(item, "A")[0]
+    assert benchmarks.load("quiz", tmp_path) == [item], "the default number of items"
+    assert 'benchmarks.load("quiz", "my_rows", n="all")' in look
+
+
+def test_the_guide_to_models_computes_what_fits(capsys):
+    (estimate,) = blocks("your-model")
+    exec(estimate, {})  # noqa: S102
+    assert "total" in capsys.readouterr().out

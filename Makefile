@@ -4,6 +4,7 @@ NB ?= 00_start_here
 SET ?=
 SEEDS ?=
 BACKBONE ?=
+ANSWERS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
@@ -14,7 +15,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook lab-estimators report reference bench test clean
+.PHONY: help setup lab reproduce notebook lab-estimators report reference bench book test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +35,8 @@ lab: setup  ## open the workbook in JupyterLab
 reproduce: setup  ## run the workbook: PROFILE=pocket (default), smoke, gpu, paper
 	$(RUN)
 
-notebook: setup  ## run one notebook: NB=03_sft
-	$(RUN) --notebook $(NB)
+notebook: setup  ## run one notebook: NB=03_sft; ANSWERS=1 runs the answers of its exercises, too
+	$(RUN) --notebook $(NB) $(if $(ANSWERS),--answers)
 
 lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds
 	$(WORKBOOK) --notebook 05b_advantage_laboratory --set "lab_systems=[all]" lab_seeds=3 lab_steps=20 $(SET)
@@ -49,8 +50,18 @@ reference: setup  ## refresh the small committed copy of a finished run's result
 bench: setup  ## our trainer against stock TRL: times, memory, best possible ratio (outputs/bench)
 	$(PY) -m pdlib.bench
 
-test: setup  ## run all tests
-	$(PY) -m pytest
+$(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@
+
+book: $(VENV)/.book  ## build outputs/PROFILE/book, a static site, from the executed notebooks
+	$(PY) -m pdlib.book --profile $(PROFILE)
+
+test: setup  ## run all tests but those in a browser, a process a core
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
+
+test-browser: $(VENV)/.book $(VENV)/.browser  ## notebooks and book in headless Chromium (the system's package)
+	$(PY) -m pytest --confcutdir tests/browser tests/browser
 
 clean:  ## delete what runs wrote (outputs/reference stays) and .venv
 	find outputs -mindepth 1 -maxdepth 1 ! -name reference ! -name .gitkeep -exec rm -rf {} +

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "reference", "bench", "test", "clean"]
+TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "reference", "bench", "book", "test",
+           "test-browser", "clean"]
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch"],
     2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
@@ -27,8 +28,8 @@ FLOORS = {
         "router", "shared_prefix"],
     4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],
-    5: ["analysis"],
-    6: ["plots", "report", "bench", "show", "widgets", "workbook"],
+    5: ["analysis", "dynamic"],
+    6: ["plots", "report", "bench", "book", "browse", "pages", "show", "start", "widgets", "workbook"],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

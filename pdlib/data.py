@@ -190,7 +190,8 @@ def run_counterfactual_set(cfg: config.Config) -> Path:
         construct.to_frame([Example(item, persona, condition) for condition, item, persona in asked]).to_parquet(folder / "asked.parquet")
         return {"asked": len(asked), "left out": dict(counts), "rejected by the expert's checks": dict(expert.rejected)}
 
-    return stages.once(cfg.folder() / "data-counterfactual", build, settings=cfg.subset("counterfactual_items"), inputs=[run_test_set(cfg)])
+    return stages.once(cfg.folder() / "data-counterfactual", build, settings=cfg.subset("counterfactual_items"), inputs=[run_test_set(cfg)],
+                       version=2)
 
 
 def asked(folder: Path) -> list[personas.Asked]:

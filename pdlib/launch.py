@@ -111,7 +111,7 @@ def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, after
                         raise RuntimeError(f"{name} ended with code {code}; the log is {logs / name}.log; its last lines:\n{_cause(lines)}")
                     done.append(name)
                 if time.monotonic() - shown >= show_every or not (waiting or running):
-                    lines = [_last_line(logs / f"{name}.log") for name in running]
+                    lines = [f"{name} | {_last_line(logs / f'{name}.log')}" for name in running]
                     show("\n".join([*lines, f"done: {', '.join(done) or 'none'}; waiting: {', '.join(waiting) or 'none'}"]))
                     shown = time.monotonic()
         finally:
@@ -134,7 +134,7 @@ def _followers(name: str, after: dict[str, str]) -> int:
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else f"{log.stem}: starting"
+    return lines[-1] if lines else "starting"
 
 
 def _environment(accelerate_config: str | None) -> dict[str, str]:

@@ -40,17 +40,6 @@ def use_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Within it PyTorch computes with `count` CPU threads; 0: as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def describe_device() -> str:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
     return f"device {device()} ({name}), precision {'bfloat16' if use_bf16() else 'float32'}"

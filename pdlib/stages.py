@@ -89,7 +89,7 @@ def say_once(line: str) -> None:
     print(line, flush=True)
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -146,13 +146,13 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
             print(f"stage {folder.name}: going on with unfinished work", flush=True)
         folder.mkdir(exist_ok=True)
         write_json(folder / BEGUN, {"key": key})
-        code, began, started = revision(), _now(), time.time()  # the code as it was when the work began
+        code, began, started = revision(), now(), time.time()  # the code as it was when the work began
         facts = build(folder)
         write_json(folder / MANIFEST, {
             "stage": folder.name, "key": key, "version": version, "settings": settings,
             "inputs": {path.name: read_manifest(path)["key"] for path in inputs},
             "versions": _versions(), "seconds": round(time.time() - started, 1),
-            "provenance": {"code": code, "hardware": hardware(), "began": began, "ended": _now()}, "facts": facts or {},
+            "provenance": {"code": code, "hardware": hardware(), "began": began, "ended": now()}, "facts": facts or {},
         })
         (folder / BEGUN).unlink()
         return folder

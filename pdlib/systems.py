@@ -16,8 +16,8 @@ import psutil
 from pdlib import backbone, config, construct, data, dialogues, evaluate, launch, router, stages, train
 from pdlib.catalogue import SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "everything", "fit", "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds",
-           "table"]
+__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "everything", "fit", "folder", "in_dialogues", "prepare", "records",
+           "routed_chances", "seeds", "table"]
 MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
 Task = tuple[str, int | None]  # a system and its training seed, or a backbone and None
 
@@ -67,17 +67,17 @@ def everything(cfg: config.Config) -> list[str]:
     return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *["withheld"] * pocket, "sft_only_dialogues"]
 
 
-def prepare(cfg: config.Config, names: Sequence[str]) -> None:
+def prepare(cfg: config.Config, names: Sequence[str]) -> int:
     """Train side by side what is not there yet of these systems (with every training seed), of what they start from, of backbones by
     their own names and of the null world's ("null_backbone").
 
     As many at once as `cfg.workers` says; 0: one a CPU core, if there are MEMORY bytes for each. Where nothing can be trained beside
-    another thing, nothing is done here: it is trained where it is asked for.
+    another thing, nothing is done here: it is trained where it is asked for. Returns how many were trained.
     """
     workers = cfg.workers or min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY)
     after: dict[Task, Task | None] = {}  # what has to be trained before
     if workers < 2:
-        return
+        return 0
     for name in names:
         for seed in seeds(cfg) if name in SYSTEMS else (None,):
             task = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
@@ -86,12 +86,13 @@ def prepare(cfg: config.Config, names: Sequence[str]) -> None:
                 task = after[task]
     missing = [task for task in after if not _is_there(cfg, *task)]
     if len(set(missing) - {after[task] for task in missing}) < 2:  # those that no other waits for
-        return
+        return 0
     given = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
     labels = {(name, seed): config.file_name(name) if seed is None else f"{name}-{seed}" for name, seed in missing}
     launch.side_by_side({label: ["pdlib.systems", *given, name, *([] if seed is None else [str(seed)])]
                          for (name, seed), label in labels.items()}, workers=workers, logs=cfg.run_folder() / "logs",
                         after={label: labels[after[task]] for task, label in labels.items() if after[task] in labels})
+    return len(missing)
 
 
 def _before(cfg: config.Config, name: str, seed: int | None) -> Task | None:

@@ -140,7 +140,7 @@ def dpo(cfg: config.Config, folder: Path, start: Path) -> dict:
     found = DPOTrainer(model, reference, args=args, train_dataset=rows, processing_class=tokenizer, peft_config=peft_config,
                        callbacks=[Progress(folder / "log.jsonl", "DPO")])
     models.give_head_a_bias(found.model)
-    return trainer.finish(cfg, found, tokenizer, start, folder) | {"pairs": len(pairs)}
+    return trainer.finish(found, tokenizer, start, folder) | {"pairs": len(pairs)}
 
 
 def reward(completions, item, **_) -> list[float]:
@@ -214,7 +214,7 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
     kind = DualGRPOTrainer if two_modes else SharedPrefixGRPOTrainer
     found = kind(model, [reward if two_modes else reward_without_modes], args=args, train_dataset=rl_rows(kept), processing_class=tokenizer,
                  peft_config=peft_config, callbacks=[progress, *checks])
-    facts = trainer.finish(cfg, found, tokenizer, start, folder)
+    facts = trainer.finish(found, tokenizer, start, folder)
     return facts | {"questions": len(kept), "questions too long": len(examples) - len(kept)}
 
 

@@ -52,15 +52,14 @@ def common(cfg: config.Config, folder: Path, stage: str, batch: int) -> dict:
     }
 
 
-def finish(cfg: config.Config, trainer, tokenizer, base: Path, folder: Path) -> dict:
+def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
     """Train (from the last whole checkpoint, if any), save the model as the stage's result, drop the checkpoints.
 
     base: the folder of the model it started from; adapters are merged into that.
     """
+    stages.say_once(models.describe_device())
     trainer.remove_callback(PrinterCallback)  # Progress shows and logs
-    with models.threads(cfg.threads):
-        stages.say_once(device := models.describe_device())
-        result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise RuntimeError(f"training diverged (loss {result.training_loss}); lower the stage's learning rate")
     weights = trainer.accelerator.get_state_dict(trainer.model)  # ZeRO-3 gathers them from all processes
@@ -71,7 +70,7 @@ def finish(cfg: config.Config, trainer, tokenizer, base: Path, folder: Path) -> 
             kept.rename(folder / "completions")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
-    return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": device}
+    return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": models.describe_device()}
 
 
 def by_length(rows: list[dict], batch: int, rng: random.Random) -> list[dict]:
@@ -99,7 +98,7 @@ def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch,
     trainer = SFTTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, peft_config=peft_config,
                          callbacks=[progress, *checks])
     models.give_head_a_bias(trainer.model)
-    return finish(cfg, trainer, tokenizer, base, folder)
+    return finish(trainer, tokenizer, base, folder)
 
 
 def preflight_callback(tokenizer, **lengths) -> list[preflight.Preflight]:

@@ -178,8 +178,9 @@ def test_a_broken_line_elsewhere_is_refused(server, tmp_path):
 
 
 ASKER = """
-import sys
+import signal, sys
 from pdlib.endpoint import Endpoint
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
 texts = [f"question {i}" for i in range(int(sys.argv[3]))]
 said = Endpoint(sys.argv[1], "m", sys.argv[2], concurrency=2).ask([[{"role": "user", "content": t}] for t in texts])
 assert said == [f"re: {t}" for t in texts]

@@ -99,7 +99,6 @@ def test_vllm_command_has_the_options_of_trls_server():
 
 MODULE = '''
 import json, os, sys, time
-from importlib.util import find_spec
 from pathlib import Path
 import torch
 from accelerate import PartialState
@@ -149,10 +148,10 @@ def test_a_failure_names_its_cause_and_the_log(module, tmp_path, capsys):
 
 
 CALLER = '''
-from importlib.util import find_spec
+import signal, sys
 from pathlib import Path
-import sys
 from pdlib import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
 launch.run([sys.argv[1], "wait"], accelerate_config="cpu2", processes=2, log=Path(sys.argv[1], "launch.log"), module="small_stage")
 '''
 

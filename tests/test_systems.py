@@ -140,7 +140,7 @@ def test_two_runs_of_one_seed_give_identical_records(two_seeds, tmp_path):
 
 
 def test_models_trained_side_by_side_are_those_trained_here(tmp_path):
-    """Two processes of one thread each leave the same weights as this process does, however many threads it has."""
+    """Two processes of one thread each leave the same weights as this process with all of its threads."""
     beside, here = (config.load("smoke", output_dir=str(tmp_path / place), workers=2) for place in ("beside", "here"))
     systems.prepare(beside, ["sft_only", "alignxpert_ica", "backbone"])
     for name in ("sft_only", "alignxpert_ica"):

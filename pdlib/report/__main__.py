@@ -2,10 +2,11 @@
 
 import argparse
 
-from pdlib import config, stages
+from pdlib import config, start
 from pdlib.report.reference import refresh
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--profile", default="pocket")
-written = refresh(config.load(parser.parse_args().profile), stages.ROOT / "outputs" / "reference")
-print(f"written: {written.parent} ({written.stat().st_size // 1024} KiB of records)")
+cfg = config.load(parser.parse_args().profile)
+written = refresh(cfg, start.REFERENCE)
+print(f"written: {written.parent} ({written.stat().st_size // 1024} KiB of records)", *start.store(cfg), sep="\n")

@@ -16,8 +16,9 @@ from pdlib.report.evidence import evidence
 from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 
-RECORDS, DIALOGUES, ANSWERS = "records.parquet", "dialogues.parquet", "answers.parquet"
+RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
+TABLES = ("selection.csv", "counterfactual.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 
@@ -31,21 +32,24 @@ def compact(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_run: str | None = None, paper_training: bool = False,
-                    dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None) -> Path:
+                    dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None,
+                    profiles: pd.DataFrame | None = None) -> Path:
     """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in it) to `folder`; dialogues and answers,
-    where there are any, to dialogues.parquet (compact) and answers.parquet (without the questions).
+    where there are any, to dialogues.parquet (compact) and answers.parquet (without the questions), profiles to profiles.parquet.
 
     Raises ValueError as `ledger` does.
     """
     arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
     cells = Cells(records)
-    entries = ledger(cells, **arguments, dialogues=dialogues, answers=answers)
+    entries = ledger(cells, **arguments, dialogues=dialogues, answers=answers, profiles=profiles)
     stages.write_json(folder / "ledger.json", entries)
     headline(cells, first_run, second_run, entries).round(3).to_csv(folder / "headline.csv", index=False)
     if dialogues is not None:
         compact(dialogues).to_parquet(folder / DIALOGUES, index=False, compression="zstd", compression_level=19)
     if answers is not None:
         answers.drop(columns="question").to_parquet(folder / ANSWERS, index=False, compression="zstd", compression_level=19)
+    if profiles is not None:
+        profiles.to_parquet(folder / PROFILES, index=False, compression="zstd", compression_level=19)
     small = compact(records)
     small.attrs = {"ledger": arguments}
     small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
@@ -58,7 +62,7 @@ def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:
     if not path.is_file():
         raise ValueError(f"no {RECORDS} in {folder}; write them with report.write_reference after `make reproduce`")
     records = pd.read_parquet(path)
-    more = {"dialogues": folder / DIALOGUES, "answers": folder / ANSWERS}
+    more = {"dialogues": folder / DIALOGUES, "answers": folder / ANSWERS, "profiles": folder / PROFILES}
     return records, records.attrs["ledger"] | {name: pd.read_parquet(file) for name, file in more.items() if file.is_file()}
 
 
@@ -80,12 +84,16 @@ def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float =
 def refresh(cfg: config.Config, target: Path) -> Path:
     """Copy a finished run's ledger, compact records, tables and figures to `target`; returns the records' file.
 
-    Raises ValueError when there are no records, and FileNotFoundError when the report was not written yet.
+    Of TABLES, those that the run wrote: where there is too little to fit, it writes none. Raises ValueError when there are no records, and
+    FileNotFoundError when the report was not written yet.
     """
     records, arguments = evidence(cfg)
     shutil.copytree(cfg.folder() / "tables", target / "tables", dirs_exist_ok=True)
-    for table in ("selection.csv", "counterfactual.csv"):
-        shutil.copy(cfg.run_folder() / table, target)
-    for figure in [*(cfg.folder() / "figures").glob("*.png"), *(cfg.run_folder() / "figures").glob("*.png")]:
-        shutil.copy(figure, target)
+    for table in TABLES:
+        if (cfg.run_folder() / table).is_file():
+            shutil.copy(cfg.run_folder() / table, target)
+    figures = [*(cfg.run_folder() / "figures").glob("*.png"), *(cfg.folder() / "figures").glob("*.png")]  # the report's come last
+    for figure in figures:
+        if not figure.name.startswith("laboratory"):  # `make lab-estimators` asks more of it than a run
+            shutil.copy(figure, target)
     return write_reference(target, records, **arguments)

@@ -119,7 +119,7 @@ def run(folder: Path) -> Run:
 
 
 def runs(folder: Path) -> dict[str, Path]:
-    """The runs that sampled completions (RL) within the folder of a backbone's run, by their name in it; ValueError where there are none."""
+    """The runs that sampled completions (RL) within the folder of a backbone's run, by name; ValueError where there are none."""
     found = {path.parent.relative_to(folder).as_posix(): path.parent for path in sorted(folder.rglob("log.jsonl"))
              if any((path.parent / name).is_dir() for name in COMPLETIONS)}
     if not found:

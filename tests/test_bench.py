@@ -41,7 +41,7 @@ def test_both_sides_compute_the_same_and_rows_say_what_they_are():
     training = rows[1]
     assert training["logp_difference"] < 1e-5 and training["gradient_difference"] < 1e-4
     assert training["share_of_best"] == training["ratio"] / training["best"] and training["best"] > 1
-    figure = bench(pd.DataFrame([*rows, *measure.evaluation(Shape("pocket", 4, 12, 6, 3), 1)]))
+    figure = bench(pd.DataFrame([*rows, *measure.evaluation(4, 6, 1)]))
     assert len(figure.axes[0].get_yticks()) == 4
 
 

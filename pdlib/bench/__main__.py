@@ -16,7 +16,7 @@ POCKET = Shape("pocket", 16, 46, 27, 8)  # the mean lengths of the pocket profil
 GRID = [Shape("17M", 1, prompt, 128, rollouts) for prompt in (128, 512, 1024) for rollouts in (4, 8, 16)]
 MIDDLE = Shape("17M", 1, 512, 128, 8)
 ON_GPU = [Shape("Qwen3-0.6B", 4, prompt, 256, 8) for prompt in (128, 512, 1024)]
-EVALUATION = Shape("pocket", 250, 46, 27, 3)
+EVALUATION = {"questions": 500, "completion": 27}
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
         add(measure.compare(shape, repeats=asked.repeats))
     for shape in [] if on_gpu else GRID:
         add(measure.compare(shape, tuple(measure.PARTS) if shape == MIDDLE else ("training pass",), repeats=asked.repeats))
-    add(measure.evaluation(EVALUATION, asked.repeats))
+    add(measure.evaluation(**EVALUATION, repeats=asked.repeats))
     add([measure.memory(ON_GPU[1] if on_gpu else MIDDLE)])
     asked.out.mkdir(parents=True, exist_ok=True)
     minutes = round((time.time() - started) / 60, 1)

@@ -1,5 +1,6 @@
 """Times and memory of stock TRL and of ours, in turns."""
 
+import itertools
 import os
 import platform
 import random
@@ -20,11 +21,11 @@ from datasets import Dataset
 from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
-from pdlib import generate, models
+from pdlib import benchmarks, generate, models, modes
 from pdlib.bench.cost import Shape, best_ratio
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.pocket.backbones import build_backbone, build_tokenizer
-from pdlib.pocket.world import lexicon
+from pdlib.pocket.world import World, lexicon
 from pdlib.schema import Mode
 
 MODELS = {  # name -> Qwen3 shape; "pocket" is the pocket backbone
@@ -166,18 +167,20 @@ def compare(shape: Shape, parts: tuple[str, ...] = tuple(PARTS), repeats: int = 
     return rows
 
 
-def evaluation(shape: Shape, repeats: int = 3) -> list[dict]:
-    """Free and both forced answers: three runs of `generate` against one of ours, which gives P(mode), too."""
+def evaluation(questions: int, completion: int, repeats: int = 3) -> list[dict]:
+    """Free and both forced answers to pocket questions: three runs of `generate` against one of ours, which gives P(mode), too."""
     with tempfile.TemporaryDirectory() as place:
-        folder = write_model(shape.model, Path(place))
-        model, tokenizer = models.load(folder)
+        model, tokenizer = models.load(write_model("pocket", Path(place)))
         model.to(device())
-        texts, modes = prompt_texts(tokenizer, shape), (None, *Mode)
-        options = {"temperature": 0.6, "max_new_tokens": shape.completion, "batch_size": 250}
+        world, names = World(0, "test"), itertools.cycle(benchmarks.KIND)
+        items = [world.item(name) for name in itertools.islice(names, questions)]
+        texts, asked = [modes.render_prompt(tokenizer, item, item.aligned) for item in items], (None, *Mode)
+        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        options = {"temperature": 0.6, "max_new_tokens": completion, "batch_size": 250}
         found = in_turns({
-            "stock": lambda: [generate._plain(model, tokenizer, texts, mode, seed=0, **options) for mode in modes],
-            "ours": lambda: generate.answers(model, tokenizer, texts, forced=modes, **options)}, repeats)
-    return [_row("evaluation", shape, model.config, found)]
+            "stock": lambda: [generate._plain(model, tokenizer, texts, mode, seed=0, **options) for mode in asked],
+            "ours": lambda: generate.answers(model, tokenizer, texts, forced=asked, **options)}, repeats)
+    return [_row("evaluation", Shape("pocket", questions, round(statistics.mean(lengths)), completion, len(asked)), model.config, found)]
 
 
 def _row(part: str, shape: Shape, config, found: dict) -> dict:

@@ -141,7 +141,7 @@ TURN = user.Turn("I like chess. suggest a pastime.", (), "likes", "", {"likes": 
     (rewards.write({"likes": "golf"}, "try golf"), (0, 1)),  # wrong of the user, but true to what it believes
     (rewards.write({"likes": "golf"}, "try chess"), (0, 0)),
     (rewards.write({"likes": "chess", "field": "music"}, "try chess"), (2 / 3, 1)),  # right by luck: the field was not revealed
-    (rewards.write({}, user.ASK_BACK), (0, 1)),
+    (rewards.write({}, user.ASK_BACK), (0, 0)),  # right for an empty profile, but it was told
     ("likes: chess", (0, 0)),  # malformed: no reply
     ('likes: chess\n\n<answer>{"answer": "try chess"', (0, 0)),
 ])

@@ -10,7 +10,7 @@ from typing import Protocol
 from pdlib import grading, modes
 from pdlib.dynamic import profile as profiles
 from pdlib.dynamic.profile import Profile, Written
-from pdlib.dynamic.user import Turn, reply_to
+from pdlib.dynamic.user import ASK_BACK, Turn, reply_to
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,19 @@ class Judge(Protocol):
     def rewards(self, turns: Sequence[Turn], said: Sequence[Said]) -> list[Reward]: ...
 
 
+def asks_again(reply: str | None, turn: Turn) -> bool:
+    """Does the reply ask for what the user has told? Among the paper's five criteria that fails logic and informativeness."""
+    return turn.about in turn.revealed and grading.normalize(reply or "") == grading.normalize(ASK_BACK)
+
+
 class Rules:
-    """The pocket judge: F1 of the inferred with the revealed profile; 1 if the reply is right for the inferred profile, else 0."""
+    """The pocket judge: F1 of the inferred with the revealed profile; 1 for a reply that is right for the inferred profile, else 0.
+
+    Asking for what was told earns 0, whatever was inferred: else leaving slots out would make replies easy, and RL finds that out.
+    """
 
     def rewards(self, turns: Sequence[Turn], said: Sequence[Said]) -> list[Reward]:
         return [Reward(0.0, 0.0) if one.error else
-                Reward(profiles.agreement(one.written, turn.revealed).f1, float(fits(one.reply, turn, one.written.slots)))
+                Reward(profiles.agreement(one.written, turn.revealed).f1,
+                       float(fits(one.reply, turn, one.written.slots) and not asks_again(one.reply, turn)))
                 for turn, one in zip(turns, said, strict=True)]

@@ -10,11 +10,11 @@ from pdlib.plots.style import BLUE, GREY, ORANGE
 
 
 def bench(rows: pd.DataFrame) -> Figure:
-    """How many times faster than stock, from rows of `bench.measure`: dots with the range of the turns, a tick the best possible."""
+    """How many times faster than stock, from rows of `bench.measure`: dots with the range of the turns, a tick the ratio of the work."""
     shown = rows[rows.best.notna()].reset_index(drop=True)
     y = np.arange(len(shown))[::-1]
     figure, axis = plt.subplots(figsize=(7.5, 0.9 + 0.3 * len(shown)), layout="constrained")
-    axis.plot(shown.best, y, "|", color=ORANGE, markersize=14, markeredgewidth=2, label="best possible by counted FLOPs")
+    axis.plot(shown.best, y, "|", color=ORANGE, markersize=14, markeredgewidth=2, label="ratio of the work (counted FLOPs)")
     error = [shown.ratio - shown.ratio_low, shown.ratio_high - shown.ratio]
     axis.errorbar(shown.ratio, y, xerr=error, fmt="o", color=BLUE, capsize=3, label="measured")
     axis.axvline(1, color=GREY, linewidth=0.8, linestyle="--")

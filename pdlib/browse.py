@@ -12,7 +12,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from pdlib import health, modes, pages, plots, progress
-from pdlib.analysis.selection import ERRORS, LEARNED
+from pdlib.analysis.selection import ERRORS, LEARNED, causes
 
 ASKED = ["run", "model", "train_seed", "turn", "benchmark", "item_id"]  # one model and item
 QUESTION = [*ASKED, "condition"]
@@ -35,12 +35,9 @@ def with_causes(records: pd.DataFrame) -> pd.DataFrame:
     index = pd.MultiIndex.from_frame(records[QUESTION])
     general, personalized, both = (part.reindex(index).fillna(False).to_numpy(bool)
                                    for part in (mostly["general"], mostly["personalized"], known))
-    said = records["mode"].to_numpy()
-    own = np.where(said == "personalized", personalized, general)
-    other = np.where(said == "personalized", general, personalized)
-    cause = np.select([records.correct.to_numpy(bool), (records.forced != "none").to_numpy(), ~both, said == "none", own, other],
-                      [RIGHT, FORCED, UNKNOWN, ERRORS[3], ERRORS[2], ERRORS[0]], ERRORS[1])
-    return records.assign(cause=cause)
+    chosen = records["mode"].map({"personalized": 1.0, "general": 0.0}).to_numpy(float)
+    return records.assign(cause=np.select([records.correct.to_numpy(bool), (records.forced != "none").to_numpy(), ~both],
+                                          [RIGHT, FORCED, UNKNOWN], causes(chosen, general, personalized)))
 
 
 def pick(records: pd.DataFrame, model: str, benchmark: str = ALL, condition: str = ALL, what: str = WHAT[0], forced: str = "none"

@@ -121,8 +121,10 @@ def once(folder: Path, build: Callable[[Path], dict | None], *, settings: dict, 
     process that wants the same stage waits until the first has finished, then uses its result.
     """
     key = _key(folder.name, version, settings, inputs)
-    is_done = lambda: ((folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key  # noqa: E731
-                       and all(p.exists() for p in products))
+
+    def is_done() -> bool:
+        return (folder / MANIFEST).is_file() and read_manifest(folder)["key"] == key and all(p.exists() for p in products)
+
     if _looking:
         if is_done():
             return folder

@@ -90,6 +90,7 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
     """
     if items.empty:
         raise ValueError("no records to average: the filter left nothing; check model, condition and kind")
+    columns, items = items.columns, items.set_axis(range(items.shape[1]), axis=1)  # unstacking would take labels of several parts apart
     rng = np.random.default_rng(seed)
     seeds = items.index.unique("train_seed").size
     times_seed = times(rng, seeds, draws)
@@ -103,8 +104,8 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
         total[:, held] += np.einsum("dks,ds->dk", drawn, times_seed)
         benchmarks += held
     if not benchmarks.all():
-        raise ValueError(f"no records to average in {list(items.columns[benchmarks == 0])}; check model, condition and kind")
-    return pd.DataFrame(total / benchmarks, columns=items.columns)
+        raise ValueError(f"no records to average in {list(columns[benchmarks == 0])}; check model, condition and kind")
+    return pd.DataFrame(total / benchmarks, columns=columns)
 
 
 def times(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:

@@ -1,25 +1,22 @@
 """Train and evaluate the systems of the `catalogue`, all by the same code.
 
-`python -m pdlib.systems TASK` does one task of `prepare` in a process of its own.
+`python -m pdlib.systems NAME [SEED]` does one of the `tasks` in a process of its own.
 """
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import psutil
 
-from pdlib import backbone, config, construct, data, dialogues, evaluate, launch, router, stages, train
+from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
 from pdlib.catalogue import SYSTEMS, TABLE_1, TABLE_2, of
 
 __all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "everything", "fit", "folder", "in_dialogues", "prepare", "records",
-           "routed_chances", "seeds", "table"]
-MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
-Task = tuple[str, int | None]  # a system and its training seed, or a backbone and None
+           "routed_chances", "seeds", "table", "tasks"]
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
@@ -62,40 +59,37 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
 
 
 def everything(cfg: config.Config) -> list[str]:
-    """What the notebooks ask for, for `prepare`: backbones and systems."""
+    """What the notebooks ask for, for `tasks`: backbones and systems."""
     pocket = cfg.data_dir == "pocket"
     return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *["withheld"] * pocket, "sft_only_dialogues"]
 
 
-def prepare(cfg: config.Config, names: Sequence[str]) -> int:
-    """Train side by side what is not there yet of these systems (with every training seed), of what they start from, of backbones by
-    their own names and of the null world's ("null_backbone").
-
-    As many at once as `cfg.workers` says; 0: one a CPU core, if there are MEMORY bytes for each. Where nothing can be trained beside
-    another thing, nothing is done here: it is trained where it is asked for. Returns how many were trained.
-    """
-    workers = cfg.workers or min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY)
-    after: dict[Task, Task | None] = {}  # what has to be trained before
-    if workers < 2:
-        return 0
+def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
+    """The training of these systems (with every training seed), of what they start from, of backbones by their own names and of the null
+    world's ("null_backbone"), each once."""
+    found: dict[tuple[str, int | None], beside.Task] = {}
     for name in names:
         for seed in seeds(cfg) if name in SYSTEMS else (None,):
-            task = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
-            while task and task not in after:
-                after[task] = _before(cfg, *task)
-                task = after[task]
-    missing = [task for task in after if not _is_there(cfg, *task)]
-    if len(set(missing) - {after[task] for task in missing}) < 2:  # those that no other waits for
-        return 0
-    given = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
-    labels = {(name, seed): config.file_name(name) if seed is None else f"{name}-{seed}" for name, seed in missing}
-    launch.side_by_side({label: ["pdlib.systems", *given, name, *([] if seed is None else [str(seed)])]
-                         for (name, seed), label in labels.items()}, workers=workers, logs=cfg.run_folder() / "logs",
-                        after={label: labels[after[task]] for task, label in labels.items() if after[task] in labels})
-    return len(missing)
+            one = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
+            while one and one not in found:
+                before = _before(cfg, *one)
+                found[one] = beside.Task(_label(*one), "pdlib.systems", tuple(str(part) for part in one if part is not None),
+                                         partial(_do, cfg, *one), _label(*before) if before else None)
+                one = before
+    return list(found.values())
 
 
-def _before(cfg: config.Config, name: str, seed: int | None) -> Task | None:
+def prepare(cfg: config.Config, names: Sequence[str]) -> int:
+    """`beside.train` of the `tasks` of these systems and backbones: what can be trained side by side, so that `fit` finds it done."""
+    return beside.train(cfg, tasks(cfg, names))
+
+
+def _label(name: str, seed: int | None) -> str:
+    return config.file_name(name) if seed is None else f"{name}-{seed}"
+
+
+def _before(cfg: config.Config, name: str, seed: int | None) -> tuple[str, int | None] | None:
+    """What has to be trained before."""
     if name not in SYSTEMS:
         return None
     start = "sft_only" if of(name).dialogues else of(name).start
@@ -106,15 +100,6 @@ def _do(cfg: config.Config, name: str, seed: int | None) -> Path:
     if name == "null_backbone":
         return backbone.run(cfg, cfg.backbone, persona_fits=False)
     return fit(cfg, name, seed) if name in SYSTEMS else backbone.run(cfg, name)
-
-
-def _is_there(cfg: config.Config, name: str, seed: int | None) -> bool:
-    try:
-        with stages.looking():
-            _do(cfg, name, seed)
-    except stages.NotThere:
-        return False
-    return True
 
 
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:

@@ -173,11 +173,12 @@ def main(arguments: list[str] | None = None) -> None:
         cfg = config.load(args.profile, **overrides)
         started = time.time()
         if not args.notebook and cfg.workers != 1:  # side by side, what notebooks by themselves would train one after another
-            from pdlib import systems  # takes seconds
+            from pdlib import beside, systems  # takes seconds
+            from pdlib.dynamic import evaluate
 
             print("== training", flush=True)
             began = stages.now()
-            if systems.prepare(cfg, systems.everything(cfg)):
+            if beside.train(cfg, [*systems.tasks(cfg, systems.everything(cfg)), *evaluate.tasks(cfg)]):
                 stages.write_json(cfg.run_folder() / TRAINING, {"began": began, "minutes": round((time.time() - started) / 60, 2)})
         for name in [args.notebook] if args.notebook else NOTEBOOKS:
             print(f"== {name}", flush=True)

@@ -9,7 +9,7 @@ import pytest
 
 from test_ledger import HALF, answers as ledger_records
 
-from pdlib import config, evaluate as answers, modes, paper, report, train
+from pdlib import config, evaluate as answers, launch, modes, paper, report, stages, train
 from pdlib.analysis.cells import Missing
 from pdlib.dynamic import data, evaluate, ledger, meeting, profile, rewards, scores, talk, user
 from pdlib.dynamic import train as policies
@@ -439,12 +439,12 @@ def test_the_ledger_takes_rlpa_s_twins_and_the_reference_keeps_them(tmp_path):
 
 def test_only_missing_policies_are_trained_side_by_side(tmp_path, monkeypatch):
     cfg, asked = config.load("smoke", output_dir=str(tmp_path), workers=2), {}
-    monkeypatch.setattr(evaluate, "fit", lambda cfg, name, seed: tmp_path)
-    monkeypatch.setattr(evaluate.data, "run_sft_set", lambda cfg: tmp_path)
-    monkeypatch.setattr(evaluate.launch, "side_by_side", lambda tasks, **how: asked.update(tasks))
-    done = policies.folder(cfg, "rlpa", 1) / "manifest.json"
-    done.parent.mkdir(parents=True)
-    done.write_text("{}")
+
+    def fit(cfg, name, seed):
+        if seed != 1:
+            raise stages.NotThere
+    monkeypatch.setattr(evaluate, "fit", fit)
+    monkeypatch.setattr(launch, "side_by_side", lambda tasks, **how: asked.update(tasks))
     evaluate.prepare(cfg)
     assert list(asked) == ["rlpa-0", "rlpa-2"] and asked["rlpa-2"][0] == "pdlib.dynamic.evaluate" and asked["rlpa-2"][-1] == "2"
     asked.clear()

@@ -22,7 +22,7 @@ MODULES = sorted(LIBRARY.rglob("*.py"))
 TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "reference", "bench", "book", "test",
            "test-browser", "clean"]
 FLOORS = {
-    1: ["schema", "paper", "catalogue", "config", "stages", "launch"],
+    1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
     2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
     3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards",
         "router", "shared_prefix"],

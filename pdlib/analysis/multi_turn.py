@@ -192,7 +192,7 @@ def tags(records: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
             table = _by_tag(part)
             if table.empty:
                 continue
-            drawn = stats.resample(table.set_axis(range(table.shape[1]), axis=1), draws).set_axis(table.columns, axis=1)
+            drawn = stats.resample(table, draws)
             out += [name | {"kind": kind, "content": content, "tag": tag} | stats.summary(drawn[content, tag]) | {"n": stats.count(table)}
                     for content, tag in table.columns]
     return pd.DataFrame(out, columns=["run", "model", "kind", "content", "tag", "mean", "ci_low", "ci_high", "n"])

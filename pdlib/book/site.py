@@ -46,9 +46,8 @@ def build(cfg: config.Config, target: Path | None = None) -> Path:
         options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(HERE), "-d", str(work / "doctrees")]
         if build_main([*options, str(work / "source"), str(work / "html")]):
             raise ValueError("the book has the faults that Sphinx printed above; mend the pages that it names")
-        if (report := cfg.folder() / "report.html").is_file():  # a browser asks for an icon, whose absence would be an error on its console
-            text = report.read_text(encoding="utf-8").replace("</title>", "</title><link rel='icon' href='_static/icon.svg'>", 1)
-            (work / "html" / "report.html").write_text(text, encoding="utf-8")
+        if (report := cfg.folder() / "report.html").is_file():
+            shutil.copy(report, work / "html")
         if found := faults(work / "html"):
             raise ValueError("the book has faults:\n" + "\n".join(found))
         shutil.rmtree(target, ignore_errors=True)

@@ -1,16 +1,16 @@
 """Policies in dialogues -> records.
 
-`python -m pdlib.dynamic.evaluate` trains one policy in a process of its own, for `prepare`.
+`python -m pdlib.dynamic.evaluate` trains the policy of one seed in a process of its own, see `tasks`.
 """
 
 import argparse
 import json
-import os
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import backbone, config, data as questions, launch, models, stages
+from pdlib import backbone, beside, config, data as questions, models
 from pdlib import evaluate as answers
 from pdlib.dynamic import data, scores, talk, train
 from pdlib.dynamic.cast import cast
@@ -33,20 +33,15 @@ def fit(cfg: config.Config, name: str, seed: int) -> Path:
     return taught if name == "rlpa_sft" else train.run_rl(cfg, taught, seed)
 
 
-def prepare(cfg: config.Config) -> None:
-    """Train RLPA's policies of all seeds side by side, `cfg.workers` at once (0: one a CPU core), where none of them is there yet.
+def tasks(cfg: config.Config) -> list[beside.Task]:
+    """The training of RLPA's policies, SFT and RL of a seed together."""
+    return [beside.Task(f"rlpa-{seed}", "pdlib.dynamic.evaluate", (str(seed),), partial(fit, cfg, "rlpa", seed),
+                        after=config.file_name(cfg.backbone)) for seed in train.seeds(cfg)]
 
-    What is there, and all of it with one worker, is left to who asks for it; so is what changed settings have made stale.
-    """
-    todo = [seed for seed in train.seeds(cfg) if not (train.folder(cfg, "rlpa", seed) / stages.MANIFEST).is_file()]
-    workers = cfg.workers or os.cpu_count() or 1
-    if min(workers, len(todo)) < 2:
-        return
-    fit(cfg, "prompted", cfg.seed)
-    if cfg.dynamic_user == "pocket":
-        data.run_sft_set(cfg)
-    given = ["pdlib.dynamic.evaluate", "--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
-    launch.side_by_side({f"rlpa-{seed}": [*given, str(seed)] for seed in todo}, workers=workers, logs=cfg.folder() / "dynamic" / "logs")
+
+def prepare(cfg: config.Config) -> int:
+    """`beside.train` of the `tasks`: the seeds side by side."""
+    return beside.train(cfg, tasks(cfg))
 
 
 def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -> Path:

@@ -106,7 +106,7 @@ def protection(records: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
     key = ["benchmark", "item_id", "train_seed"]
     table = part.assign(correct=part.correct.astype(float)).pivot_table(index=key, columns=["model", "condition"], values="correct")
     conditions = [c for c in part.condition.unique() if c != NONE]
-    drawn = stats.resample(table.set_axis(range(table.shape[1]), axis=1), draws).set_axis(table.columns, axis=1)
+    drawn = stats.resample(table, draws)
     change = {(m, c): drawn[m, c] - drawn[m, NONE] for m in MODELS for c in conditions}
     out = []
     for (model, condition), column in change.items():
@@ -160,9 +160,7 @@ def paragraph(records: pd.DataFrame, found: pd.DataFrame) -> str:
     parts.append("P(personalised) without persona, with the wrong, the right and the given one: " + "; ".join(
         f"{SYSTEMS[model].label} {', '.join(chance(model, c) for c in (NONE, early, late, GIVEN))}" for model in two_modes) + ".")
     gap = row.loc[(MODELS[0], early)]
-    side = "less" if gap.against_low > 0 else "more" if gap.against_high < 0 else "neither shown to lose less nor more"
-    parts.append(f"Under the wrong profile PersonaDual loses {side} than the backbone: {100 * gap.against:+.1f} points "
-                 f"[{100 * gap.against_low:+.1f}, {100 * gap.against_high:+.1f}]." if side in ("less", "more") else
-                 f"Under the wrong profile PersonaDual is {side} than the backbone: {100 * gap.against:+.1f} points "
+    loses = "loses less" if gap.against_low > 0 else "loses more" if gap.against_high < 0 else "is neither shown to lose less nor more"
+    parts.append(f"Under the wrong profile PersonaDual {loses} than the backbone: {100 * gap.against:+.1f} points "
                  f"[{100 * gap.against_low:+.1f}, {100 * gap.against_high:+.1f}].")
     return " ".join(parts)

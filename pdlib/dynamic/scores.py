@@ -40,10 +40,15 @@ def scores(records: pd.DataFrame, users: Sequence[User]) -> pd.DataFrame:
         if said.error:
             rows.append(dict.fromkeys(VALUES, 0.0) | {"written": 0})
             continue
-        rows.append({"f1": profile.agreement(said.written, turn.revealed).f1, "f1_whole": profile.agreement(said.written, turn.whole).f1,
-                     "right": rewards.fits(said.reply, turn, turn.revealed), "right_whole": rewards.fits(said.reply, turn, turn.whole),
-                     "follows": rewards.fits(said.reply, turn, said.written.slots), "written": said.written.lines})
+        rows.append(_values(said.written, said.reply, turn) | {"written": said.written.lines})
     return records.reset_index(drop=True).join(pd.DataFrame(rows).astype(float))
+
+
+def _values(written: profile.Written, reply: str | None, turn: Turn) -> dict:
+    """VALUES of one answer."""
+    return {"f1": profile.agreement(written, turn.revealed).f1, "f1_whole": profile.agreement(written, turn.whole).f1,
+            "right": rewards.fits(reply, turn, turn.revealed), "right_whole": rewards.fits(reply, turn, turn.whole),
+            "follows": rewards.fits(reply, turn, written.slots)}
 
 
 def best(users: Sequence[User], n_turns: int) -> pd.DataFrame:
@@ -55,9 +60,7 @@ def best(users: Sequence[User], n_turns: int) -> pd.DataFrame:
         for at, known in enumerate(data.read_best(user, n_turns)):
             turn, own = user.turns[at], profile.Written(known, len(known))
             reply = rewards.reply_to(turn.about, turn.word, known)[0]
-            rows.append({"condition": user.kind, "turn": at + 1, "f1": profile.agreement(own, turn.revealed).f1,
-                         "f1_whole": profile.agreement(own, turn.whole).f1, "right": rewards.fits(reply, turn, turn.revealed),
-                         "right_whole": rewards.fits(reply, turn, turn.whole), "follows": True})
+            rows.append({"condition": user.kind, "turn": at + 1} | _values(own, reply, turn))
     return pd.DataFrame(rows).astype({name: float for name in VALUES}).groupby(["condition", "turn"], as_index=False).mean()
 
 
@@ -68,17 +71,13 @@ def _table(scored: pd.DataFrame, value: str) -> pd.DataFrame:
     return table.reindex(columns=[(m, t) for m in POLICIES for t in sorted(found.turn.unique()) if (m, t) in table.columns])
 
 
-def _resampled(table: pd.DataFrame, draws: int) -> pd.DataFrame:
-    return stats.resample(table.set_axis(range(table.shape[1]), axis=1), draws).set_axis(table.columns, axis=1)
-
-
 def by_turn(scored: pd.DataFrame, values: Sequence[str] = ("f1", "right"), draws: int = 1000) -> pd.DataFrame:
     """condition, model, turn, value, mean, ci_low, ci_high, n users, seeds: 95 % intervals over users and training seeds."""
     out = []
     for condition, part in scored.groupby("condition", sort=False):
         for value in values:
             table = _table(part, value)
-            drawn = _resampled(table, draws)
+            drawn = stats.resample(table, draws)
             out += [{"condition": condition, "model": model, "turn": turn, "value": value} | stats.summary(drawn[model, turn])
                     | {"n": stats.count(table), "seeds": int(part[part.model == model].train_seed.nunique())}
                     for model, turn in table.columns]
@@ -94,7 +93,7 @@ def gains(scored: pd.DataFrame, values: Sequence[str] = ("f1", "right"), against
         for value in values:
             table = _table(part, value)
             turns = sorted(part.turn.unique())[-(last or 10 ** 6):]
-            drawn = _resampled(table, draws)
+            drawn = stats.resample(table, draws)
             for other in [name for name in against if name in table.columns.get_level_values(0)]:
                 found = stats.summary(drawn["rlpa"][turns].mean(axis=1) - drawn[other][turns].mean(axis=1), many)
                 out.append({"condition": condition, "against": other, "value": value} | found

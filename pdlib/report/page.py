@@ -47,19 +47,19 @@ def figures(records: pd.DataFrame | Cells, run: str) -> tuple[dict[str, Figure],
 
 
 def write_html(folder: Path, records: pd.DataFrame | Cells, first_run: str, extra: Sequence[tuple[Path, str]] = (),
-               second_run: str | None = None, **arguments) -> Path:
+               second_run: str | None = None, entries: Sequence[dict] | None = None, **arguments) -> Path:
     """Write ledger.json, headline.csv, tables/*.csv, figures/*.png and report.html to `folder`; returns the page.
 
     extra: (PNG path, caption) of figures that records do not hold (training curves); one of a figure drawn here gives only its
-    caption. The other arguments are those of `ledger`, see `evidence`. Raises ValueError as `ledger` does, and when an extra figure is
-    missing.
+    caption. entries: the ledger's, where it is at hand; the other arguments are those of `ledger`, see `evidence`. Raises ValueError as
+    `ledger` does, and when an extra figure is missing.
     """
     captions = CAPTIONS | {path.stem: text for path, text in extra if path.stem in CAPTIONS}
     extra = [(path, text) for path, text in extra if path.stem not in CAPTIONS]
     if missing := [path.name for path, _ in extra if not path.is_file()]:
         raise ValueError(f"figures {missing} are missing; run the notebooks that draw them, or `make reproduce`")
     cells = Cells.of(records)
-    entries = ledger(cells, first_run, second_run, **arguments)
+    entries = ledger(cells, first_run, second_run, **arguments) if entries is None else entries
     claims = headline(cells, first_run, second_run, entries)
     stages.write_json(folder / "ledger.json", entries)
     claims.round(3).to_csv(folder / "headline.csv", index=False)

@@ -10,9 +10,9 @@ it each benchmark).
 """
 
 from pdlib.analysis.selection.answers import COLUMNS, LEARNED, TOGETHER
-from pdlib.analysis.selection.mistakes import ERRORS, calibration, errors, selection_errors, tradeoff
+from pdlib.analysis.selection.mistakes import ERRORS, calibration, causes, errors, selection_errors, tradeoff
 from pdlib.analysis.selection.selectors import (
     BEST, BEST_TOLD, EITHER, GENERAL, ORACLE, PERSONALIZED, RANDOM, RANDOM_WITHIN, ROUTER, SELECTORS, routed, value)
 
 __all__ = ["BEST", "BEST_TOLD", "COLUMNS", "EITHER", "ERRORS", "GENERAL", "LEARNED", "ORACLE", "PERSONALIZED", "RANDOM", "RANDOM_WITHIN",
-           "ROUTER", "SELECTORS", "TOGETHER", "calibration", "errors", "routed", "selection_errors", "tradeoff", "value"]
+           "ROUTER", "SELECTORS", "TOGETHER", "calibration", "causes", "errors", "routed", "selection_errors", "tradeoff", "value"]

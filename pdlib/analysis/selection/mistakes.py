@@ -15,6 +15,15 @@ BINS = (0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1)
 FEW = 5  # items; fewer are too few to resample
 
 
+def causes(chosen: np.ndarray, general: np.ndarray, personalized: np.ndarray) -> np.ndarray:
+    """Which of ERRORS a free answer has if it is wrong, see `errors`; arrays that broadcast.
+
+    chosen: 1 personalised, 0 general, missing where no mode is named.  general, personalized: is that forced mode mostly right?
+    """
+    own, other = (np.where(chosen == 1, *pair) for pair in ((personalized, general), (general, personalized)))
+    return np.select([np.isnan(chosen), own, other], [ERRORS[3], ERRORS[2], ERRORS[0]], ERRORS[1])
+
+
 def errors(records: pd.DataFrame, model: str = "personadual", draws: int = 2000) -> pd.DataFrame:
     """Wrong free answers by what went wrong, one row a block and kind of ERRORS: rate (of all answers) and share (of the wrong ones).
 
@@ -25,9 +34,8 @@ def errors(records: pd.DataFrame, model: str = "personadual", draws: int = 2000)
     """
     answers = read(records, model)
     general, personalized = ((forced.mean(1) > 0.5)[:, None] for forced in (answers.general, answers.personalized))
-    own, other = (np.where(answers.chosen == 1, *pair) for pair in ((personalized, general), (general, personalized)))
-    wrong, named = answers.free == 0, ~np.isnan(answers.chosen)
-    parts = dict(zip(ERRORS, (wrong & named & other & ~own, wrong & named & ~other & ~own, wrong & named & own, wrong & ~named)))
+    wrong, found = answers.free == 0, causes(answers.chosen, general, personalized)
+    parts = {name: wrong & (found == name) for name in ERRORS}
     drawn = with_mean(answers.resample({name: part.mean(1) for name, part in parts.items()} | {"all": wrong.mean(1)}, draws))
     n = answers.counts()
     return pd.DataFrame([

@@ -92,7 +92,7 @@ class Config:
     eval_runs: int
     eval_temperature: float
     eval_max_tokens: int
-    eval_batch: int
+    eval_batch_tokens: int
     # dialogues
     dialogue_items: int
     dialogue_closely: int

@@ -72,7 +72,7 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
     model, tokenizer = models.load(backbone)
     if cfg.gain_judge == "likelihood":
         return lambda asked: construct.answer_probability(model, tokenizer, asked)
-    sampling = {"temperature": cfg.eval_temperature, "max_new_tokens": cfg.eval_max_tokens, "batch_size": cfg.eval_batch}
+    sampling = {"temperature": cfg.eval_temperature, "max_new_tokens": cfg.eval_max_tokens, "batch_tokens": cfg.eval_batch_tokens}
     return lambda asked: construct.share_right(
         asked, construct.model_answers(model, tokenizer, asked, cfg.gain_samples, **sampling))
 

@@ -124,9 +124,8 @@ def _draws(seed: int, turn: int) -> int:
 class _Asked:
     """A model, asked turn by turn; collects records and counts what was left out."""
 
-    def __init__(self, model, tokenizer, max_tokens: int, batch_size: int, **sampling):
+    def __init__(self, model, tokenizer, max_tokens: int, **sampling):
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling | {"max_new_tokens": max_tokens}
-        self.batch_size = batch_size
         self.positions, self.max_tokens, self.rows, self.left_out = model.config.max_position_embeddings, max_tokens, [], Counter()
 
     def prompts(self, asked: Sequence[tuple[Item, Persona | None, History]]) -> list[str]:
@@ -140,26 +139,22 @@ class _Asked:
                              f"shortest needs {min(lengths)} positions, the model has {self.positions}; lower dialogue_turns")
         return [length <= self.positions for length in lengths]
 
-    def settings(self, turn: int) -> dict:
-        """Of generation; longer prompts come in smaller batches, for memory and (on a CPU) for speed."""
-        return self.sampling | {"batch_size": self.batch_size if turn == 1 else max(1, self.batch_size // (2 * turn))}
-
     def said(self, prompts: list[str], seed: int, turn: int) -> list[str]:
         """What the model answers to the earlier question that is the `turn`-th."""
-        outs = generate.complete(self.model, self.tokenizer, prompts, seed=_draws(seed, turn), **self.settings(turn))
+        outs = generate.complete(self.model, self.tokenizer, prompts, seed=_draws(seed, turn), **self.sampling)
         return [out.text for out in outs]
 
     def record(self, asked: Sequence[tuple[str, Item]], prompts: list[str], seeds: Sequence[int], turn: int) -> None:
         """Records of the last questions, (condition, item) with their prompts, asked as the `turn`-th."""
         drawn = {_draws(seed, -turn): seed for seed in seeds}  # of their own: `said` has those of the turn
-        chances, answers = generate.answers(self.model, self.tokenizer, prompts, seeds=list(drawn), **self.settings(turn))
+        chances, answers = generate.answers(self.model, self.tokenizer, prompts, seeds=list(drawn), **self.sampling)
         self.rows += [evaluate.record(item, text, chance, out, True) | {"condition": name, "seed": drawn[number], "turn": turn}
                       for (_, number), outs in answers.items()
                       for (name, item), text, chance, out in zip(asked, prompts, chances, outs, strict=True)]
 
 
 def answer(model, tokenizer, dialogues: Sequence[Dialogue], *, run: str, model_name: str, train_seed: int, seeds: Sequence[int],
-           tags: Sequence[str] = TAGS[1:], temperature: float = 0.6, max_tokens: int = 64, batch_size: int = 250
+           tags: Sequence[str] = TAGS[1:], temperature: float = 0.6, max_tokens: int = 64, batch_tokens: int = generate.BATCH_TOKENS
            ) -> tuple[pd.DataFrame, Counter]:
     """(records of every dialogue's last question, what was left out): alone (turn 1), after 1, 2, ... earlier questions (turn 2, 3, ...).
 
@@ -169,7 +164,7 @@ def answer(model, tokenizer, dialogues: Sequence[Dialogue], *, run: str, model_n
     """
     if not dialogues:
         raise ValueError("no dialogues to ask; `rebuild` makes them of the test items")
-    talk = _Asked(model, tokenizer, max_tokens, batch_size, temperature=temperature)
+    talk = _Asked(model, tokenizer, max_tokens, batch_tokens=batch_tokens, temperature=temperature)
     alone = list({(d.who, d.item.id): d for d in dialogues}.values())
     prompts = talk.prompts([(d.item, d.asker, ()) for d in alone])
     talk.record([(condition(d.who), d.item) for d in alone], prompts, seeds, 1)
@@ -264,7 +259,7 @@ def run_sft_set(cfg: config.Config, sets: Path, model: Path) -> Path:
         examples = construct.from_frame(pd.read_parquet(sets / "sft.parquet"))
         loaded, tokenizer = models.load(model)
         found = with_history(loaded, tokenizer, examples, cfg.dialogue_share, random.Random(f"dialogues|{cfg.seed}"),
-                             temperature=cfg.eval_temperature, max_new_tokens=cfg.eval_max_tokens, batch_size=cfg.eval_batch)
+                             temperature=cfg.eval_temperature, max_new_tokens=cfg.eval_max_tokens, batch_tokens=cfg.eval_batch_tokens)
         construct.to_frame(found).to_parquet(folder / "sft.parquet")
         shutil.copy(sets / "validation.parquet", folder / "validation.parquet")
         pairs = Counter(f"{parts(condition('any', e.history))['before']} before {e.mode.value}" for e in found if e.history)

@@ -22,7 +22,7 @@ def ask_all(items: Sequence[Item], pool: Sequence[Persona], conditions: Sequence
 
 def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, seeds: Sequence[int],
            forced: Sequence[Mode | None] = (None,), two_modes: bool = True, prompt: str = "plain", temperature: float = 0.6,
-           max_tokens: int = 64, batch_size: int = 250) -> pd.DataFrame:
+           max_tokens: int = 64, batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
     """Records of every asked question x forced mode x seed. Malformed completions are wrong answers, with the reason in `parse_error`.
 
     two_modes=False is a model without modes: no tag is expected of it and P(personalised) is missing. prompt: see modes.PROMPTS.
@@ -31,7 +31,7 @@ def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: st
         raise ValueError("no items to evaluate; n must be at least 1")
     prompts = [modes.render_prompt(tokenizer, item, persona, prompt) for _, item, persona in asked]
     chances, answers = generate.answers(model, tokenizer, prompts, forced=forced, seeds=seeds, temperature=temperature,
-                                        max_new_tokens=max_tokens, batch_size=batch_size)
+                                        max_new_tokens=max_tokens, batch_tokens=batch_tokens)
     if not two_modes:
         chances = [None] * len(asked)
     rows = [record(item, text, chance, out, two_modes) | {"condition": condition, "forced": mode.value if mode else "none", "seed": seed}
@@ -86,9 +86,9 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
 
 
 def sampling(cfg: config.Config) -> dict:
-    """How answers are drawn: seeds, temperature, max_tokens, batch_size."""
+    """How answers are drawn: seeds, temperature, max_tokens, batch_tokens."""
     return {"seeds": range(cfg.eval_runs), "temperature": cfg.eval_temperature, "max_tokens": cfg.eval_max_tokens,
-            "batch_size": cfg.eval_batch}
+            "batch_tokens": cfg.eval_batch_tokens}
 
 
 def as_stage(place: Path, name: str, ask: Callable[[], tuple[pd.DataFrame, dict]], *, settings: dict, inputs: Sequence[Path]) -> Path:

@@ -10,6 +10,8 @@ from pdlib import modes
 from pdlib.schema import Item, Mode, Persona
 from pdlib.shared_prefix import attention, decode
 
+BATCH_TOKENS = 16_384  # the default; keys and values of Qwen3-0.6B take 1.8 GiB then
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -21,10 +23,17 @@ class Completion:
     truncated: bool
 
 
-def _batches(prompts: list[list[int]], batch_size: int):
-    """Index batches of similar prompt length, longest first, so that little is padded and memory fails early; equal prompts together."""
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i]))
-    return [order[start:start + batch_size] for start in range(0, len(order), batch_size)]
+def _batches(prompts: list[list[int]], tokens: int, more: int = 0) -> list[list[int]]:
+    """Indices in batches of at most `tokens` tokens, padding and `more` tokens a prompt counted, but of one prompt at least.
+
+    Longest first, so that little is padded and memory fails early; equal prompts together.
+    """
+    found: list[list[int]] = []
+    for i in sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i])):
+        if not found or (len(found[-1]) + 1) * (len(prompts[found[-1][0]]) + more) > tokens:
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 def _pad(tokenizer, sequences: list[list[int]], device) -> dict[str, torch.Tensor]:
@@ -44,23 +53,23 @@ def _cannot_share(model) -> bool:
 
 @torch.no_grad()
 def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], *, forced: Sequence[Mode | None] = (None,),
-            seeds: Sequence[int] = (0,), temperature: float = 0.6, max_new_tokens: int = 64, batch_size: int = 250
+            seeds: Sequence[int] = (0,), temperature: float = 0.6, max_new_tokens: int = 64, batch_tokens: int = BATCH_TOKENS
             ) -> tuple[list[float], dict[tuple[Mode | None, int], list[Completion]]]:
     """P(personalised) [Eq. 1] of each prompt, and one completion a prompt for each forced mode (None: free) and seed.
 
-    A prompt goes through the network once for all of them (pdlib.shared_prefix). batch_size: completions at a time, but at least those
-    of one prompt. A completion depends on its prompt's place, its mode and its seed only, not on what else is asked.
+    A prompt goes through the network once for all of them (pdlib.shared_prefix). batch_tokens: of prompts and completions at a time, but
+    at least those of one prompt. A completion depends on its prompt's place, its mode and its seed only, not on what else is asked.
     """
     if _cannot_share(model):
-        options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
-        return (prompt_mode_probability(model, tokenizer, prompts, batch_size),
+        options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_tokens": batch_tokens}
+        return (prompt_mode_probability(model, tokenizer, prompts, batch_tokens),
                 {(mode, seed): _plain(model, tokenizer, prompts, mode, seed=seed, **options) for mode in forced for seed in seeds})
     ids, prefixes = _prompt_ids(tokenizer, prompts), modes.prefix_ids(tokenizer)
     at = modes.decision_index(list(prefixes.values()))
     choice = [prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)]
     draws = {seed: torch.rand(len(ids), max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds}
     chances, out = {}, {(mode, seed): {} for mode in forced for seed in seeds}
-    for batch in _batches(ids, max(1, batch_size // len(out))):
+    for batch in _batches(ids, batch_tokens, more=len(out) * max_new_tokens):
         distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(tuple(ids[i]) for i in batch))}
         rows = [(i, mode, seed) for i in batch for mode, seed in out]
         with attention.switched_on(model):
@@ -84,16 +93,16 @@ def _completion(tokenizer, n_prompt_tokens: int, prefix: list[int], row: list[in
 
 
 def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], *, forced: Mode | None = None,
-             temperature: float = 0.6, max_new_tokens: int = 64, batch_size: int = 250, seed: int = 0) -> list[Completion]:
+             temperature: float = 0.6, max_new_tokens: int = 64, batch_tokens: int = BATCH_TOKENS, seed: int = 0) -> list[Completion]:
     """Sample one completion a prompt; `forced` puts that mode's prefix first [Eq. 5]; temperature 0 is greedy."""
-    options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "batch_tokens": batch_tokens}
     if _cannot_share(model):
         return _plain(model, tokenizer, prompts, forced, seed=seed, **options)
     return answers(model, tokenizer, prompts, forced=(forced,), seeds=(seed,), **options)[1][forced, seed]
 
 
 @torch.no_grad()
-def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperature: float, max_new_tokens: int, batch_size: int,
+def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperature: float, max_new_tokens: int, batch_tokens: int,
            seed: int) -> list[Completion]:
     """One mode and seed by transformers' own `generate`, for models that cannot share prefixes."""
     set_seed(seed)
@@ -101,7 +110,7 @@ def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperatu
     ids = [prompt + prefix for prompt in _prompt_ids(tokenizer, prompts)]
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
     out: dict[int, Completion] = {}
-    for batch in _batches(ids, batch_size):
+    for batch in _batches(ids, batch_tokens, more=max_new_tokens):
         inputs = _pad(tokenizer, [ids[i] for i in batch], model.device)
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id,
                                 eos_token_id=tokenizer.eos_token_id, **sampling)
@@ -112,7 +121,7 @@ def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperatu
 
 
 @torch.no_grad()
-def prompt_mode_probability(model, tokenizer, prompts: list[str] | list[list[int]], batch_size: int = 250) -> list[float]:
+def prompt_mode_probability(model, tokenizer, prompts: list[str] | list[list[int]], batch_tokens: int = BATCH_TOKENS) -> list[float]:
     """P(personalised) [Eq. 1] for each prompt (text or token ids): softmax over the two modes at the first token that
     tells them apart."""
     prefixes = modes.prefix_ids(tokenizer)
@@ -120,7 +129,7 @@ def prompt_mode_probability(model, tokenizer, prompts: list[str] | list[list[int
     choice = [prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)]
     ids = [prompt + prefixes[Mode.GENERAL][:at] for prompt in _prompt_ids(tokenizer, prompts)]
     out: dict[int, float] = {}
-    for batch in _batches(ids, batch_size):
+    for batch in _batches(ids, batch_tokens):
         inputs = _pad(tokenizer, [ids[i] for i in batch], model.device)
         logits = model(**inputs, logits_to_keep=1).logits[:, -1, choice].float()  # (B, M)
         out.update(zip(batch, logits.softmax(-1)[:, 1].tolist()))

@@ -129,7 +129,7 @@ def probe_callback(cfg: config.Config, tokenizer: PreTrainedTokenizerBase, data:
         training, python, numpy = model.training, random.getstate(), np.random.get_state()
         with torch.random.fork_rng():  # looking must not change the run
             model.eval()
-            chances = generate.prompt_mode_probability(model, tokenizer, prompts, batch_size=cfg.eval_batch)
+            chances = generate.prompt_mode_probability(model, tokenizer, prompts, batch_tokens=cfg.eval_batch_tokens)
             sample = generate.complete(model, tokenizer, prompts[:1], max_new_tokens=64)[0].text
         model.train(training)
         random.setstate(python)

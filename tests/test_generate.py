@@ -62,7 +62,7 @@ def test_greedy_depends_on_neither_batch_nor_padding_nor_seed(model, tokenizer, 
     whole = run(prompts)
     assert run(prompts) == whole
     assert run(prompts, seed=9) == whole
-    assert run(prompts, batch_size=3) == whole
+    assert run(prompts, batch_tokens=300) == whole
     assert [run([prompt])[0] for prompt in prompts] == whole
     assert run(prompts[::-1]) == whole[::-1]
     assert len(set(texts(whole))) > 1
@@ -87,7 +87,7 @@ def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokeni
     """Whatever is asked along and however it is batched, a completion follows from its prompt's place, mode and seed."""
     options = {"temperature": 1.0, "max_new_tokens": 5}
     state = torch.get_rng_state()
-    chances, found = generate.answers(model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_size=17, **options)
+    chances, found = generate.answers(model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_tokens=700, **options)
     assert torch.equal(torch.get_rng_state(), state), "evaluation moved the random numbers of training"
     assert chances == pytest.approx(generate.prompt_mode_probability(model, tokenizer, prompts), abs=1e-5)
     assert list(found) == [(mode, seed) for mode in (None, *Mode) for seed in (3, 4)]
@@ -96,13 +96,21 @@ def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokeni
     assert texts(found[None, 3]) != texts(found[None, 4])
 
 
+def test_batches_hold_so_many_tokens():
+    """Padding and what is to come counted; the longest prompt first, alone where it is too long."""
+    prompts = [[0] * length for length in (3, 9, 2, 3, 30, 1)]
+    assert generate._batches(prompts, 20) == [[4], [1, 0], [3, 2, 5]]
+    assert generate._batches(prompts, 20, more=3) == [[4], [1], [0, 3, 2], [5]]
+    assert generate._batches([], 20) == []
+
+
 def test_answers_in_plain_text(text_tokenizer, prompts):
     """The decision comes after the tokens that both tags begin with."""
     model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
-    chances, found = generate.answers(model, text_tokenizer, prompts, forced=(None, *Mode), temperature=0, max_new_tokens=4, batch_size=7)
+    chances, found = generate.answers(model, text_tokenizer, prompts, forced=(None, *Mode), temperature=0, max_new_tokens=4, batch_tokens=700)
     assert chances == pytest.approx([by_hand(model, text_tokenizer, prompt) for prompt in prompts], abs=1e-5)
     for mode in (None, *Mode):
-        assert found[mode, 0] == generate._plain(model, text_tokenizer, prompts, mode, seed=0, temperature=0, max_new_tokens=4, batch_size=9)
+        assert found[mode, 0] == generate._plain(model, text_tokenizer, prompts, mode, seed=0, temperature=0, max_new_tokens=4, batch_tokens=900)
 
 
 def test_a_prompt_that_occurs_twice_has_two_answers(tiny_model, tokenizer, prompts):
@@ -169,9 +177,9 @@ def test_mode_probability_in_plain_text(text_tokenizer):
     assert max(found) - min(found) > 1e-4
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 250])
-def test_mode_probability_does_not_depend_on_the_batch(model, tokenizer, prompts, batch_size):
-    found = generate.prompt_mode_probability(model, tokenizer, prompts, batch_size)
+@pytest.mark.parametrize("batch_tokens", [1, 300, 16_384])
+def test_mode_probability_does_not_depend_on_the_batch(model, tokenizer, prompts, batch_tokens):
+    found = generate.prompt_mode_probability(model, tokenizer, prompts, batch_tokens)
     assert found == pytest.approx([by_hand(model, tokenizer, prompt) for prompt in prompts], abs=1e-5)
 
 

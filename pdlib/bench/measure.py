@@ -176,7 +176,7 @@ def evaluation(questions: int, completion: int, repeats: int = 3) -> list[dict]:
         items = [world.item(name) for name in itertools.islice(names, questions)]
         texts, asked = [modes.render_prompt(tokenizer, item, item.aligned) for item in items], (None, *Mode)
         lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
-        options = {"temperature": 0.6, "max_new_tokens": completion, "batch_size": 250}
+        options = {"temperature": 0.6, "max_new_tokens": completion}
         found = in_turns({
             "stock": lambda: [generate._plain(model, tokenizer, texts, mode, seed=0, **options) for mode in asked],
             "ours": lambda: generate.answers(model, tokenizer, texts, forced=asked, **options)}, repeats)

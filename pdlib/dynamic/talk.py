@@ -61,8 +61,8 @@ def scripted(talks: Sequence[Talk]) -> list[Turn]:
 
 
 def converse(model, tokenizer, users: Sequence[User], n_turns: int, *, run: str, model_name: str, train_seed: int, seeds: Sequence[int],
-             speak: Speaker = scripted, instruction: str = "", temperature: float = 0.6, max_tokens: int = 64, batch_size: int = 250
-             ) -> pd.DataFrame:
+             speak: Speaker = scripted, instruction: str = "", temperature: float = 0.6, max_tokens: int = 64,
+             batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
     """Records of every turn of a dialogue with every user, once a sampling seed; each turn follows the policy's own earlier answers.
 
     condition: the user's kind; item_id: the user's; gold: the right reply for what is revealed. instruction: what is said before all else.
@@ -76,7 +76,7 @@ def converse(model, tokenizer, users: Sequence[User], n_turns: int, *, run: str,
             items = [(talk.item(at), talk.history()) for talk in talks]
             prompts = [modes.render_prompt(tokenizer, item, None, history=history) for item, history in items]
             outs = generate.complete(model, tokenizer, prompts, seed=seed * n_turns + at, temperature=temperature,
-                                     max_new_tokens=max_tokens, batch_size=batch_size)
+                                     max_new_tokens=max_tokens, batch_tokens=batch_tokens)
             for talk, (item, _), prompt, out in zip(talks, items, prompts, outs, strict=True):
                 talk.said.append(out.text)
                 row = evaluate.record(item, prompt, None, out, two_modes=False)

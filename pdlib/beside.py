@@ -1,4 +1,4 @@
-"""What is trained side by side: a process and a CPU core each, for models so small that a second core gains them little."""
+"""What is done side by side, training and notebooks: a process and a CPU core each, for models so small that a second core gains little."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class Task:
         return True
 
 
-def train(cfg: config.Config, tasks: Sequence[Task]) -> int:
+def run(cfg: config.Config, tasks: Sequence[Task]) -> int:
     """Do what is not done yet of `tasks`, as many at once as `cfg.workers` says; 0: one a CPU core, if there are MEMORY bytes for each.
 
     Where nothing can be done beside another thing, nothing is done here: it is done where it is asked for. Returns how many were done.

@@ -27,7 +27,7 @@ from pdlib.analysis import playground
 
 REFERENCE = stages.ROOT / "outputs" / "reference"
 MINUTES = "minutes.json"  # {profile: {"machine": stages.hardware(), "minutes": {notebook: minutes}}}
-TRAINING = "training, side by side"  # a line of the minutes
+TRAINING, TOGETHER = "training, side by side", "all together"  # lines of the minutes
 GIB = 2**30
 PROFILES = ("smoke", "pocket", "gpu", "paper")  # from the quickest
 NEEDED_GIB = {"smoke": 3, "pocket": 4}  # of memory, where measured: 3.1 at the peak of `pocket` with two workers
@@ -121,13 +121,12 @@ def equations() -> pd.DataFrame:
 def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
     """(notebook -> minutes of its executed copy, the answers of exercises left out; notebooks whose time does not count).
 
-    Where the workbook trained all systems before its notebooks, TRAINING has that time. A notebook's does not count where a stage that it
-    makes had been finished before that, or before it began: then it found its work done.
+    Where the workbook did things side by side, TRAINING and TOGETHER have the time of all systems' training and of the whole. A notebook's
+    does not count where a stage that it makes had been finished before that, or before it began: then it found its work done.
     """
-    found, warm, before = {}, [], cfg.run_folder() / workbook.TRAINING
-    training = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else None
-    if training:
-        found[TRAINING] = training["minutes"]
+    path = cfg.run_folder() / workbook.TIMES
+    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    found, warm = ({TRAINING: times["training"], TOGETHER: times["minutes"]} if times else {}), []
     for name in workbook.NOTEBOOKS:
         copy = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
         if not copy.is_file():
@@ -135,7 +134,7 @@ def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
         notebook = nbformat.read(copy, as_version=4)
         noted = notebook.metadata.papermill
         answers = [cell.metadata.papermill.duration or 0 for cell in notebook.cells if "answer" in cell.metadata.get("tags", [])]
-        began = datetime.fromisoformat(training["began"] if training else noted.start_time)
+        began = datetime.fromisoformat(times["began"] if times else noted.start_time)
         ended = [datetime.fromisoformat(stages.read_manifest(path.parent)["provenance"]["ended"])
                  for path in workbook.products(name, cfg) if path.is_file()]
         if any(end < began for end in ended):
@@ -147,14 +146,14 @@ def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
 
 def minutes(cfg: config.Config, reference: Path = REFERENCE) -> pd.DataFrame:
     """Minutes a notebook takes, one row each, a column a profile: this run's own where it has them, else the stored ones; missing where
-    nobody measured. A line `all together` where a profile has them all."""
+    nobody measured. The line TOGETHER where a profile has them all."""
     stored = json.loads((reference / MINUTES).read_text(encoding="utf-8")) if (reference / MINUTES).is_file() else {}
     table = pd.DataFrame({profile: pd.Series(stored.get(profile, {}).get("minutes", {}), dtype=float) for profile in PROFILES},
-                         index=[TRAINING, *workbook.NOTEBOOKS], dtype=float)
+                         index=[TRAINING, *workbook.NOTEBOOKS, TOGETHER], dtype=float)
     own, _ = measured(cfg)
     if own:
         table[f"{cfg.profile}, here"] = pd.Series(own)
-    table.loc["all together"] = table.sum().where(table.drop(index=TRAINING).notna().all())
+    table.loc[TOGETHER] = table.loc[TOGETHER].fillna(table.sum().where(table.loc[list(workbook.NOTEBOOKS)].notna().all()))
     return table.rename_axis("notebook")
 
 
@@ -179,4 +178,4 @@ def store(cfg: config.Config, target: Path = REFERENCE) -> list[str]:
     path = target / MINUTES
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     stages.write_json(path, before | {cfg.profile: {"machine": stages.hardware(), "minutes": found}})
-    return [*said, f"{MINUTES} written: {cfg.profile}, {sum(found.values()):.1f} minutes together"]
+    return [*said, f"{MINUTES} written: {cfg.profile}, {found.get(TOGETHER, sum(found.values())):.1f} minutes together"]

@@ -80,8 +80,8 @@ def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
 
 
 def prepare(cfg: config.Config, names: Sequence[str]) -> int:
-    """`beside.train` of the `tasks` of these systems and backbones: what can be trained side by side, so that `fit` finds it done."""
-    return beside.train(cfg, tasks(cfg, names))
+    """`beside.run` of the `tasks` of these systems and backbones: what can be trained side by side, so that `fit` finds it done."""
+    return beside.run(cfg, tasks(cfg, names))
 
 
 def _label(name: str, seed: int | None) -> str:

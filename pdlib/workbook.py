@@ -6,11 +6,13 @@
 import argparse
 import copy
 import hashlib
+import json
 import os
 import re
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -18,7 +20,8 @@ import yaml
 from pdlib import config, stages
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINING = Path("executed", "training.json")  # within the run's folder: when all systems were trained side by side, and how long it took
+LAST = "11_report"  # reads what all others left
+TIMES = Path("executed", "times.json")  # within the run's folder, of a run side by side: when it began, minutes of training and in all
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
@@ -34,7 +37,7 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "09_lexical_analysis": [],
     "10_multi_turn": ["dialogues/evaluation/{run}.personadual.{seed}", "dialogues/evaluation/{run}.sft_only_dialogues.{seed}"],
     "12_dynamic_profiles": ["dynamic/evaluation/{run}.rlpa.{policy}", "dynamic/asked/evaluation/{run}.personadual.{policy}"],
-    "11_report": [],  # last: it reads what all others left
+    LAST: [],
 }
 
 
@@ -120,14 +123,14 @@ def check_parameters(path: Path, given: dict) -> None:
         raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; its parameters: {', '.join(known)}")
 
 
-def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None = None, answers: bool = False) -> Path:
+def run(name: str, cfg: config.Config, parameters: dict | None = None, answers: bool = False) -> Path:
     """Execute one notebook; the executed copy is outputs/<profile>/<run>/notebooks/<name>.ipynb.
 
     answers: after its last cell, the code of its exercises' answers. When a cell fails, `<name>.failed.ipynb` keeps the traceback, the
     last good copy stays, and the error is raised.
     """
     path = source(name)
-    parameters = {"profile": cfg.profile, "overrides": overrides} | (parameters or {})
+    parameters = {"profile": cfg.profile, "overrides": cfg.overrides()} | (parameters or {})
     target = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
 
     def build(folder: Path) -> dict:
@@ -156,11 +159,28 @@ def run(name: str, cfg: config.Config, overrides: dict, parameters: dict | None 
     return target
 
 
+def _side_by_side(cfg: config.Config, answers: bool) -> float:
+    """What notebooks by themselves would train one after another, then all notebooks but the last; returns the minutes of the training."""
+    from pdlib import beside, systems  # takes seconds
+    from pdlib.dynamic import evaluate
+
+    print("== training", flush=True)
+    started = time.time()
+    trained = beside.run(cfg, [*systems.tasks(cfg, systems.everything(cfg)), *evaluate.tasks(cfg)])
+    took = (time.time() - started) / 60
+    print("== notebooks", flush=True)
+    given = ("--answers",) if answers else ()
+    beside.run(cfg, [beside.Task(name, "pdlib.workbook", ("--notebook", name, *given), partial(run, name, cfg, answers=answers))
+                     for name in NOTEBOOKS if name != LAST])
+    return took if trained else 0.0
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="pocket")
     parser.add_argument("--notebook", help="only this one; its inputs must exist")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings that differ from the profile's")
+    parser.add_argument("--overrides", type=json.loads, default={}, help="the same as JSON")
     parser.add_argument("--answers", action="store_true", help="run the answers of the exercises, too")
     args = parser.parse_args(arguments)
     try:
@@ -170,21 +190,17 @@ def main(arguments: list[str] | None = None) -> None:
             if not equals:
                 raise ValueError(f"--set {pair!r}: expected NAME=VALUE")
             overrides[key] = yaml.safe_load(value)
-        cfg = config.load(args.profile, **overrides)
-        started = time.time()
-        if not args.notebook and cfg.workers != 1:  # side by side, what notebooks by themselves would train one after another
-            from pdlib import beside, systems  # takes seconds
-            from pdlib.dynamic import evaluate
-
-            print("== training", flush=True)
-            began = stages.now()
-            if beside.train(cfg, [*systems.tasks(cfg, systems.everything(cfg)), *evaluate.tasks(cfg)]):
-                stages.write_json(cfg.run_folder() / TRAINING, {"began": began, "minutes": round((time.time() - started) / 60, 2)})
+        cfg = config.load(args.profile, **(args.overrides | overrides))
+        began, started = stages.now(), time.time()
+        trained = 0.0 if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
         for name in [args.notebook] if args.notebook else NOTEBOOKS:
             print(f"== {name}", flush=True)
-            run(name, cfg, overrides, answers=args.answers)
-        print(f"done in {(time.time() - started) / 60:.1f} minutes: {cfg.folder()}/report.html")
-    except ValueError as problem:
+            run(name, cfg, answers=args.answers)
+        took = (time.time() - started) / 60
+        if trained:
+            stages.write_json(cfg.run_folder() / TIMES, {"began": began, "training": round(trained, 2), "minutes": round(took, 2)})
+        print(f"done in {took:.1f} minutes: {cfg.folder()}/report.html")
+    except (ValueError, RuntimeError) as problem:
         sys.exit(f"error: {problem}")
 
 

@@ -306,10 +306,10 @@ def test_minutes_count_only_where_the_work_was_done_then(tmp_path):
         manifest.parent.mkdir(parents=True)
         manifest.write_text(json.dumps({"provenance": {"ended": (now + timedelta(minutes=minute)).isoformat()}}))
     assert start.measured(cfg) == ({"03_sft": 1.0}, ["05_dualgrpo_training"])
-    note = {"began": (now - timedelta(minutes=2)).isoformat(), "minutes": 1.5}  # all systems were trained before the notebooks
-    (cfg.run_folder() / workbook.TRAINING).parent.mkdir()
-    (cfg.run_folder() / workbook.TRAINING).write_text(json.dumps(note))
-    assert start.measured(cfg) == ({start.TRAINING: 1.5, "03_sft": 1.0, "05_dualgrpo_training": 1.0}, [])
+    note = {"began": (now - timedelta(minutes=2)).isoformat(), "training": 1.5, "minutes": 2.2}  # of a run side by side
+    (cfg.run_folder() / workbook.TIMES).parent.mkdir()
+    (cfg.run_folder() / workbook.TIMES).write_text(json.dumps(note))
+    assert start.measured(cfg) == ({start.TRAINING: 1.5, start.TOGETHER: 2.2, "03_sft": 1.0, "05_dualgrpo_training": 1.0}, [])
 
 
 def test_minutes_are_stored_of_a_whole_run_only_and_shown_by_profile(tmp_path):

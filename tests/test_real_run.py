@@ -34,7 +34,7 @@ def ran(shared_data, text_tokenizer, tmp_path_factory):
             "rl_max_completion": 8, "eval_items": dict.fromkeys(KIND, 2), "eval_runs": 1, "eval_max_tokens": 8}
         cfg = config.load("gpu", **overrides)
         for name in RUN:
-            workbook.run(name, cfg, overrides)
+            workbook.run(name, cfg)
         yield cfg.folder(), server, overrides
 
 

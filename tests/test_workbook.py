@@ -16,6 +16,7 @@ from pdlib.stages import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "pocket-qwen3"  # the folder of what depends on the backbone
+SIDE_BY_SIDE = "workers=2"  # as the pocket profile does it; smoke by itself has one thing done after another
 
 
 def command(*arguments):
@@ -26,7 +27,7 @@ def command(*arguments):
 def ran(tmp_path_factory):
     """Folder of a whole smoke run, with the answers of the exercises."""
     output = tmp_path_factory.mktemp("outputs")
-    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={output}")
+    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={output}", SIDE_BY_SIDE)
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "smoke"
 
@@ -80,7 +81,7 @@ def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
 
 def test_a_finished_run_is_a_no_op_in_seconds(ran):
     started = time.time()
-    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={ran.parent}")
+    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={ran.parent}", SIDE_BY_SIDE)
     assert done.returncode == 0 and done.stdout.count("up to date") == len(workbook.NOTEBOOKS)
     assert time.time() - started < 25
 
@@ -129,7 +130,7 @@ def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path,
     good.parent.mkdir(parents=True)
     good.write_text("the last good copy")
     with pytest.raises(Exception, match="as planned"):
-        workbook.run("00_start_here", cfg, {})
+        workbook.run("00_start_here", cfg)
     assert good.read_text() == "the last good copy"
     assert "as planned" in (good.parent / "00_start_here.failed.ipynb").read_text()
 
@@ -144,7 +145,7 @@ def test_a_wrong_answer_fails_the_run_with_its_notebook_and_number(tmp_path, mon
     monkeypatch.setattr(workbook, "source", lambda name: path)
     cfg = config.load("smoke", output_dir=str(tmp_path / "out"))
     with pytest.raises(Exception, match="AssertionError"):
-        workbook.run("00_start_here", cfg, {}, answers=True)
+        workbook.run("00_start_here", cfg, answers=True)
     assert "00_start_here, exercise 2: the answer failed" in capsys.readouterr().err
 
 

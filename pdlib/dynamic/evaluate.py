@@ -40,8 +40,8 @@ def tasks(cfg: config.Config) -> list[beside.Task]:
 
 
 def prepare(cfg: config.Config) -> int:
-    """`beside.train` of the `tasks`: the seeds side by side."""
-    return beside.train(cfg, tasks(cfg))
+    """`beside.run` of the `tasks`: the seeds side by side."""
+    return beside.run(cfg, tasks(cfg))
 
 
 def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -> Path:

@@ -85,7 +85,7 @@ def vllm_command(model: str | Path, *, max_length: int, data_parallel: int = 1, 
 
 def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, after: dict[str, str] | None = None,
                  show_every: float = SHOW_EVERY, grace: float = GRACE) -> None:
-    """Run `python -m <arguments>` for each task, at most `workers` at once, each with one thread, and wait for all.
+    """Run `python -m <arguments>` for each task, at most `workers` at once, each with one thread (a GPU is shared), and wait for all.
 
     after: the task that must be done before. Those that most others wait for, one after another, come first, else the order given.
     A task's output goes to logs/<task>.log; the last line of each that runs is shown every `show_every` seconds, in a notebook in one
@@ -95,7 +95,7 @@ def side_by_side(tasks: dict[str, list[str]], *, workers: int, logs: Path, after
     after = after or {}
     waiting = sorted(tasks, key=lambda name: -_followers(name, after))  # stable
     running, done, shown, show = {}, [], 0.0, _display()
-    environment = _environment(None) | {"OMP_NUM_THREADS": "1"}
+    environment = _with_path() | {"OMP_NUM_THREADS": "1"}
     with _termination_raises():
         try:
             while waiting or running:
@@ -137,11 +137,14 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "starting"
 
 
-def _environment(accelerate_config: str | None) -> dict[str, str]:
+def _with_path() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    plain = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _environment(accelerate_config: str | None) -> dict[str, str]:
     hidden = accelerate_config is None or _on_cpu(config_file(accelerate_config))
-    return plain | ({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})
+    return _with_path() | ({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})
 
 
 def _end(process: subprocess.Popen, grace: float) -> None:

@@ -18,7 +18,8 @@ from pdlib.report.entries import ledger
 
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
-TABLES = ("selection.csv", "counterfactual.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv")
+TABLES = ("selection.csv", "counterfactual.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv",
+          "dynamic_profiles.csv", "meeting.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 

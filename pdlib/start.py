@@ -1,6 +1,6 @@
 """What the first notebook shows: is everything here, which function is which equation, how long does each notebook take.
 
-`store` adds to outputs/reference what that notebook needs where nothing was trained yet.
+`store_answers` and `store_minutes` add to outputs/reference what that notebook needs where nothing was trained yet.
 """
 
 import importlib
@@ -164,18 +164,23 @@ def machines(reference: Path = REFERENCE) -> str:
                      for profile, one in stored.items()) or "no stored times: `make reference` writes them after a whole run"
 
 
-def store(cfg: config.Config, target: Path = REFERENCE) -> list[str]:
-    """Write playground.json and this profile's part of minutes.json to `target`; returns what was written and what was not, in words."""
-    if trained(cfg):
-        playground.write(asker(cfg)[0], target / playground.STORED)
-    said = [f"{playground.STORED} written" if trained(cfg) else f"{playground.STORED} left as it was: personadual is not trained"]
+def store_answers(cfg: config.Config, target: Path = REFERENCE) -> str:
+    """Write playground.json to `target`; returns in words whether it was."""
+    if not trained(cfg):
+        return f"{playground.STORED} left as it was: personadual is not trained"
+    playground.write(asker(cfg)[0], target / playground.STORED)
+    return f"{playground.STORED} written"
+
+
+def store_minutes(cfg: config.Config, target: Path = REFERENCE) -> str:
+    """Write this profile's part of minutes.json to `target`; returns in words whether it was."""
     found, warm = measured(cfg)
     missing = [name for name in workbook.NOTEBOOKS if name not in found and name not in warm]
     if warm or missing:
         reasons = {"found stages already finished": warm, "not executed": missing}
         why = [f"{', '.join(names)} {what}" for what, names in reasons.items() if names]
-        return [*said, f"{MINUTES} left as it was: {'; '.join(why)} (run the workbook once in a fresh output_dir)"]
+        return f"{MINUTES} left as it was: {'; '.join(why)} (run the workbook once in a fresh output_dir)"
     path = target / MINUTES
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     stages.write_json(path, before | {cfg.profile: {"machine": stages.hardware(), "minutes": found}})
-    return [*said, f"{MINUTES} written: {cfg.profile}, {found.get(TOGETHER, sum(found.values())):.1f} minutes together"]
+    return f"{MINUTES} written: {cfg.profile}, {found.get(TOGETHER, sum(found.values())):.1f} minutes together"

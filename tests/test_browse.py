@@ -317,14 +317,14 @@ def test_minutes_are_stored_of_a_whole_run_only_and_shown_by_profile(tmp_path):
     assert "no stored times" in start.machines(target)
     for name in list(workbook.NOTEBOOKS)[:-1]:
         executed(cfg, name, 30, datetime.now(UTC))
-    notes = start.store(cfg, target)
-    assert notes[0] == "playground.json left as it was: personadual is not trained" and "not executed" in notes[1]
+    assert start.store_answers(cfg, target) == "playground.json left as it was: personadual is not trained"
+    assert "not executed" in start.store_minutes(cfg, target)
     assert not (target / start.MINUTES).exists()
     (target / start.MINUTES).parent.mkdir()
     gpu = {"machine": {"cpu": "c", "cores": 16, "gpus": ["g"]}, "minutes": {"03_sft": 7}}
     (target / start.MINUTES).write_text(json.dumps({"gpu": gpu}))
     executed(cfg, list(workbook.NOTEBOOKS)[-1], 30, datetime.now(UTC))
-    assert "minutes.json written: smoke" in start.store(cfg, target)[1]
+    assert "minutes.json written: smoke" in start.store_minutes(cfg, target)
     table = start.minutes(config.load("pocket", output_dir=str(tmp_path / "none")), target)
     assert list(table.columns) == ["smoke", "pocket", "gpu", "paper"]
     assert table.smoke["all together"] == pytest.approx(0.5 * len(workbook.NOTEBOOKS)) and np.isnan(table.gpu["all together"])

@@ -45,7 +45,8 @@ def change(box) -> str:
         menus[0].select_option(index=options - 1 if menus[0].evaluate("menu => menu.selectedIndex") != options - 1 else 0)
         name = "menu"
     elif slider.count():
-        slider.press("ArrowRight")
+        at, end = (slider.get_attribute(name) for name in ("aria-valuenow", "aria-valuemax"))
+        slider.press("ArrowLeft" if at == end else "ArrowRight")
         name = "slider"
     else:
         text.fill(text.input_value().rsplit(" ", 1)[0] + " chess")

@@ -16,10 +16,10 @@ The paper prints thirty words of a regression on 2,500 records and says no more.
 """
 
 from pdlib.analysis.lexical.coefficients import TOP, Words, drawn_shares, in_words, shares, shuffles, too_few, with_word, words
-from pdlib.analysis.lexical.groups import CAUSE, GROUPS, pocket_cause, pocket_group, text_group
+from pdlib.analysis.lexical.groups import CAUSE, GROUPS, pocket_cause, pocket_group, text_group, tokens
 from pdlib.analysis.lexical.models import APART, LEAST, MODELS, compare, reliability
 from pdlib.analysis.lexical.table import RECORDS, answers, answers_from_prompts, sample
 
 __all__ = ["APART", "CAUSE", "GROUPS", "LEAST", "MODELS", "RECORDS", "TOP", "Words", "answers", "answers_from_prompts", "compare",
            "drawn_shares", "in_words", "pocket_cause", "pocket_group", "reliability", "sample", "shares", "shuffles", "text_group",
-           "too_few", "with_word", "words"]
+           "tokens", "too_few", "with_word", "words"]

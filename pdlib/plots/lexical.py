@@ -38,7 +38,7 @@ def lexical_words(found: Words) -> Figure:
     handles = [Patch(facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.6, label=group)
                for group, (colour, hatch) in GROUP_LOOK.items() if group in set(part.group)]
     handles.append(Line2D([], [], color="black", linestyle=":", label="largest by luck" + "; bold: known cause" * ("cause" in part)))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside upper center", ncols=(len(handles) + 1) // 2, frameon=False, fontsize=8)
     return figure
 
 

@@ -102,8 +102,8 @@ def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts
 
 
 @torch.no_grad()
-def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperature: float, max_new_tokens: int, batch_tokens: int,
-           seed: int) -> list[Completion]:
+def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperature: float, max_new_tokens: int, seed: int,
+           batch_tokens: int = BATCH_TOKENS) -> list[Completion]:
     """One mode and seed by transformers' own `generate`, for models that cannot share prefixes."""
     set_seed(seed)
     prefix = modes.prefix_ids(tokenizer)[mode] if mode else []

@@ -133,25 +133,24 @@ def run(name: str, cfg: config.Config, parameters: dict | None = None, answers: 
     parameters = {"profile": cfg.profile, "overrides": cfg.overrides()} | (parameters or {})
     target = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
 
-    def build(folder: Path) -> dict:
+    def build(folder: Path) -> None:
         check_parameters(path, parameters)
         import nbformat
         import papermill
 
         os.environ[STATIC] = "1"  # the kernel inherits it
-        temporary, started = target.with_name(f".{name}.{os.getpid()}.ipynb"), time.time()
+        temporary = target.with_name(f".{name}.{os.getpid()}.ipynb")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             notebook = nbformat.read(path, as_version=4)
             papermill.execute_notebook(with_answers(notebook) if answers else notebook, str(temporary), parameters=parameters,
-                                       kernel_name="python3", cwd=str(path.parent), progress_bar=False, log_output=True)
+                                       kernel_name="python3", cwd=str(path.parent), progress_bar=True, log_output=True)
         except papermill.exceptions.PapermillExecutionError:
             failed = target.with_name(f"{name}.failed.ipynb")
             os.replace(temporary, failed)
             print(f"{name}{_where_it_failed(failed)} failed; its traceback is in {failed}", file=sys.stderr)
             raise
         os.replace(temporary, target)
-        return {"minutes": round((time.time() - started) / 60, 2)}
 
     settings = {"source": hashlib.sha256(path.read_bytes()).hexdigest()[:16], "library": _library_hash(),
                 "config": cfg.subset(""), "parameters": parameters} | ({"answers": True} if answers else {})
@@ -159,8 +158,9 @@ def run(name: str, cfg: config.Config, parameters: dict | None = None, answers: 
     return target
 
 
-def _side_by_side(cfg: config.Config, answers: bool) -> float:
-    """What notebooks by themselves would train one after another, then all notebooks but the last; returns the minutes of the training."""
+def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
+    """What notebooks by themselves would train one after another, then all notebooks but the last; returns the minutes of the training,
+    None where there was none."""
     from pdlib import beside, systems  # takes seconds
     from pdlib.dynamic import evaluate
 
@@ -172,7 +172,7 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float:
     given = ("--answers",) if answers else ()
     beside.run(cfg, [beside.Task(name, "pdlib.workbook", ("--notebook", name, *given), partial(run, name, cfg, answers=answers))
                      for name in NOTEBOOKS if name != LAST])
-    return took if trained else 0.0
+    return took if trained else None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -192,13 +192,13 @@ def main(arguments: list[str] | None = None) -> None:
             overrides[key] = yaml.safe_load(value)
         cfg = config.load(args.profile, **(args.overrides | overrides))
         began, started = stages.now(), time.time()
-        trained = 0.0 if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
+        training = None if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
         for name in [args.notebook] if args.notebook else NOTEBOOKS:
             print(f"== {name}", flush=True)
             run(name, cfg, answers=args.answers)
         took = (time.time() - started) / 60
-        if trained:
-            stages.write_json(cfg.run_folder() / TIMES, {"began": began, "training": round(trained, 2), "minutes": round(took, 2)})
+        if training:
+            stages.write_json(cfg.run_folder() / TIMES, {"began": began, "training": round(training, 2), "minutes": round(took, 2)})
         print(f"done in {took:.1f} minutes: {cfg.folder()}/report.html")
     except (ValueError, RuntimeError) as problem:
         sys.exit(f"error: {problem}")

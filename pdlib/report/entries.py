@@ -196,8 +196,9 @@ class _Asked:
         runs = [self.runs[role] for role in roles]
         if number.artefact in rlpa.ARTEFACTS:
             notes.append("users, profiles and judge are ours, RLPA's are ALOE's and GPT-4o's")
-        if any(run.startswith("pocket") for run in runs):
-            return notes + [f"run {' and '.join(runs)}, {POCKET}"]
+        pocket = any(run.startswith("pocket") for run in runs)
+        if pocket or number.artefact in rlpa.ARTEFACTS:  # what follows is about this paper's items and training
+            return notes + [f"run {' and '.join(runs)}" + (f", {POCKET}" if pocket else "")]
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
                   for role in roles if self.runs[role] not in BACKBONES[role]]
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"

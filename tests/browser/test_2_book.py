@@ -62,9 +62,8 @@ def test_light_and_dark(scheme, site, serve, watch):
         watched.shot(f"book_{name.split('/')[-1]}_{scheme}", full=True)
     ground = "() => getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(ground)
-    for _ in range(3):  # the switch goes round: system, light, dark
-        if page.evaluate("() => document.documentElement.dataset.theme") != other:
-            page.locator("button.theme-switch-button:visible").first.click()
+    page.get_by_role("button", name="Color mode").click()
+    page.get_by_role("button", name=other.title(), exact=True).click()
     assert page.evaluate("() => document.documentElement.dataset.theme") == other and page.evaluate(ground) != before
     assert watched.wrong == []
 

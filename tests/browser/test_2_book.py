@@ -53,6 +53,17 @@ def test_search_finds_a_word(site, serve, watch):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(scheme, site, serve, watch):
+    home, faint = serve(site), Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
+    page = watch(home, scheme).page
+    page.set_content("<article style='background: #222; color: white'>bright<p style='color: #555'>faint</p></article>")
+    assert [text for text, *_ in page.evaluate(faint, 4.5)] == ["faint"]
+    for name in (path.relative_to(site).as_posix() for path in site.rglob("*.html") if "_static" not in path.parts):
+        page.goto(home + name)
+        assert page.evaluate(faint, 4.5) == [], name  # what WCAG 2.2 AA asks for text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(scheme, site, serve, watch):
     home, other = serve(site), {"light": "dark", "dark": "light"}[scheme]
     watched = watch(home, scheme)

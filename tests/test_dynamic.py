@@ -436,7 +436,7 @@ def test_the_ledger_takes_rlpa_s_twins_and_the_reference_keeps_them(tmp_path):
     assert best["ours"] > 0.5 and best["paper"] == 0.7338 and "GPT-4o" in best["note"] and best["seeds"] == 3
     assert own["rlpa_figure4/RLPA/after the change"]["quotation"].startswith("with only a minor drop")
     mine = report.ledger(records.assign(run="my/model"), "my/model", profiles=scored.assign(run="my/model"))
-    (best,) = [e for e in mine if e["id"] == "rlpa_table1/RLPA/Vanilla AVG."]
+    best = {e["id"]: e for e in mine}["rlpa_table1/RLPA/Vanilla AVG."]
     assert best["status"] == "scaled-down" and best["note"].endswith("GPT-4o's; run my/model")
 
 

@@ -194,11 +194,12 @@ class _Asked:
             ours = {row: "AlignXpert" if row.startswith("ALIGN") else f"{_role(f'table4/{row}/')} backbone" for row in rows}
             notes.append("our " + ", our ".join(f"{stand_in} stands for {row}" for row, stand_in in ours.items()))
         runs = [self.runs[role] for role in roles]
-        if number.artefact in rlpa.ARTEFACTS:
-            notes.append("users, profiles and judge are ours, RLPA's are ALOE's and GPT-4o's")
         pocket = any(run.startswith("pocket") for run in runs)
-        if pocket or number.artefact in rlpa.ARTEFACTS:  # what follows is about this paper's items and training
-            return notes + [f"run {' and '.join(runs)}" + (f", {POCKET}" if pocket else "")]
+        ran = f"run {' and '.join(runs)}" + (f", {POCKET}" if pocket else "")
+        if number.artefact in rlpa.ARTEFACTS:  # another paper's items, seeds and training
+            return ["users, profiles and judge are ours, RLPA's are ALOE's and GPT-4o's", ran]
+        if pocket:
+            return notes + [ran]
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
                   for role in roles if self.runs[role] not in BACKBONES[role]]
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"

@@ -93,7 +93,7 @@ def page(entries: Sequence[dict], claims: pd.DataFrame, pictures: Sequence[tuple
         "overview": _overview(entries),
         "claims": _table(shown, ["claim", "ours", "95 % interval", "items", "paper", "direction"], "claims"),
         "figures": embedded,
-        "tables": "".join(f"<div class='wide'>{table_html(entries, name)}</div>" for name in TABLES),
+        "tables": "".join(f"<div class='wide' tabindex='0'>{table_html(entries, name)}</div>" for name in TABLES),
         "ledger": _table(lines, LEDGER_HEAD, "ledger", tips),
         "artefacts": "".join(f"<option>{html.escape(name)}</option>" for name in dict.fromkeys(e["artefact"] for e in entries)),
     }

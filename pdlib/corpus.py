@@ -59,7 +59,8 @@ class PocketCorpus:
             name = self.rng.choice(PREFERENCE) if source == "preference" else self.rng.choices(OBJECTIVE, OBJECTIVE_WEIGHTS)[0]
             item = self.world.item(name)
             for condition in asked:
-                persona = {"none": lambda: None, "aligned": lambda: item.aligned, "unaligned": self.world.any_persona}[condition]()
+                stranger = (lambda: item.unaligned) if item.unaligned else self.world.any_persona
+                persona = {"none": lambda: None, "aligned": lambda: item.aligned, "unaligned": stranger}[condition]()
                 examples.append(Example(item, persona, condition, source))
         return examples
 

@@ -37,7 +37,7 @@ TRIVIAL = {"yes", "no", "maybe", "true", "false", "none", "both", "unknown", "al
 
 
 def assign(item: Item, condition: str, pool: Sequence[Persona]) -> Persona | None:
-    """The persona that asks `item`: none, one of `pool` by the item's id (never its own), or its aligned one."""
+    """The persona that asks `item`: none, its aligned one, or its unaligned one; without that, one of `pool` by the item's id (never its own)."""
     if condition == "none":
         return None
     if condition == "aligned":
@@ -46,6 +46,8 @@ def assign(item: Item, condition: str, pool: Sequence[Persona]) -> Persona | Non
         return item.aligned
     if condition != "unaligned":
         raise ValueError(f"unknown persona condition {condition!r}, expected one of {CONDITIONS}")
+    if item.unaligned is not None:
+        return item.unaligned
     start = int(hashlib.sha256(item.id.encode()).hexdigest(), 16)
     for step in range(len(pool)):
         persona = pool[(start + step) % len(pool)]

@@ -40,6 +40,7 @@ class Item:
     gold: the gold answer's text (for choices: the gold option's text).  aliases: other accepted texts.
     kind: objective | personalized.  answer_type: choice | text | math | label (how `benchmarks.grade` compares).
     aligned: the persona that fits the question (always the asker's own for personalized items), if there is one.
+    unaligned: a persona made for this question that does not fit it; None where strangers are drawn from a pool.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Item:
     aliases: tuple[str, ...] = ()
     source: str = ""
     aligned: Persona | None = None
+    unaligned: Persona | None = None
     facts: dict = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
@@ -69,9 +71,9 @@ class Item:
     def from_dict(cls, row: dict) -> "Item":
         """The inverse of `to_dict` (JSON turns tuples into lists; they are turned back)."""
         row = dict(row)
-        aligned = row.pop("aligned", None)
+        people = {name: row.pop(name, None) for name in ("aligned", "unaligned")}
         row["options"], row["aliases"] = tuple(row["options"]), tuple(row["aliases"])
-        return cls(aligned=Persona(**aligned) if aligned else None, **row)
+        return cls(**{name: Persona(**person) if person else None for name, person in people.items()}, **row)
 
 
 @dataclass(frozen=True)

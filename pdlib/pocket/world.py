@@ -3,6 +3,12 @@
 An ambiguous word is asked about, sometimes near a cue that settles its field, sometimes without one. The asker may
 say who they are. A persona that fits the question settles a word without a cue; one that does not is noise. Which
 persona an item is asked under is decided elsewhere: nothing here knows the condition.
+
+There are two worlds. In the world `fit="word"` a fitting persona always studies the very word that is asked about, and
+strangers are drawn at random: comparing two words is enough to see who fits. In the world `fit="field"` it is not.
+Some fitting personas share only the profession and study another word of the field. Some strangers study the word that
+is asked about, but their profession has no meaning for it. Some stand near a cue that contradicts their profession. To
+see who fits, a reader has to know which words a profession uses, and to trust the cue more than the persona.
 """
 
 import hashlib
@@ -39,6 +45,9 @@ PERSONA_TEMPLATES = ["a {job}{study}, likes {hobby} and wants {style}", "a {job}
 HELD_OUT_WORDS = ("chord", "crew", "draft", "pulse", "suit", "yield", "quarter")
 HELD_OUT_PROFESSIONS = ("composer", "skipper", "nurse", "referee")
 SPLITS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100)}  # of 100 hash buckets
+SEALED = "sealed"  # the split of `make sealed`: half of what would be the test split, chosen by a hash with a salt of its own
+SEALED_SALT = "sealed-1"  # a new salt makes a fresh sealed split
+FITS = ("word", "field")  # what a reader must compare to see whether a persona fits, see the top of this file
 
 
 @dataclass(frozen=True)
@@ -67,15 +76,64 @@ def lexicon() -> Lexicon:
 
 def split_of(word: str, cue: str | None, template: str, held_out: bool) -> str:
     """The split that owns every item with this word, cue and template, whatever the persona; stable across runs."""
-    if held_out:
-        return "test"
-    bucket = int(hashlib.sha256(f"{word}|{cue}|{template}".encode()).hexdigest(), 16) % 100
-    return next(name for name, (low, high) in SPLITS.items() if low <= bucket < high)
+    key = f"{word}|{cue}|{template}"
+    name = "test" if held_out else next(name for name, (low, high) in SPLITS.items() if low <= _bucket(key) < high)
+    return SEALED if name == "test" and _bucket(f"{SEALED_SALT}|{key}") < 50 else name
+
+
+def _bucket(key: str) -> int:
+    """0 to 99, by the text; stable across runs."""
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 100
+
+
+def senses(item: Item) -> dict[str, list]:
+    """Field -> what the word that an objective pocket item asks about means there."""
+    return (lexicon().units if item.benchmark == "math500" else lexicon().words)[item.facts["word"]]
+
+
+def knows(item: Item, persona: Persona | None) -> bool:
+    """Does the persona's profession have a meaning for the word that an objective pocket item asks about?
+
+    >>> item = World(0, "test").item("triviaqa")
+    >>> knows(item, item.aligned), knows(item, None)
+    (True, False)
+    """
+    return persona is not None and persona.facts.get("field") in senses(item)
+
+
+def studies_it(item: Item, persona: Persona | None) -> bool:
+    """Does the persona study the very word that an objective pocket item asks about?"""
+    return persona is not None and persona.facts.get("studies") == item.facts["word"]
 
 
 def is_held_out_persona(occupation: str, hobby: str, style: str) -> bool:
     """A fifth of all (occupation, hobby, style) combinations never occur in training."""
     return int(hashlib.sha256(f"{occupation}|{hobby}|{style}".encode()).hexdigest(), 16) % 5 == 0
+
+
+@dataclass(frozen=True)
+class People:
+    """What personas share with the question that they ask.
+
+    fit: one of FITS. The shares are those of the world fit="field"; in the world fit="word" all are 0.
+    profession_only: of fitting personas, how many study another word of the question's field.
+    word_only: of strangers, how many study the word that is asked about, in a profession that has no meaning for it.
+    contradicting_cue: of strangers who ask a question with a cue, how many have a profession that gives the word another
+    meaning than the cue does; half of them study that word.
+    ValueError for an unknown fit, and for a share outside 0 to 1.
+    """
+
+    fit: str = "word"
+    profession_only: float = 0.5
+    word_only: float = 0.5
+    contradicting_cue: float = 0.5
+
+    def __post_init__(self):
+        if self.fit not in FITS:
+            raise ValueError(f"unknown fit {self.fit!r}, expected one of {list(FITS)}")
+        for name in ("profession_only", "word_only", "contradicting_cue"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a share lies between 0 and 1")
 
 
 class World:
@@ -85,12 +143,15 @@ class World:
     null world, in which personas carry no information about questions).
     cue_share: the share of questions that a cue settles.
     withhold: nothing in its questions is of HELD_OUT_WORDS or HELD_OUT_PROFESSIONS.
+    people: what fitting and other personas share with the question; by default those of the world fit="word".
     """
 
-    def __init__(self, seed: int | str, split: str, cue_share: float = 0.5, persona_fits: bool = True, withhold: bool = False):
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}, expected one of {list(SPLITS)}")
+    def __init__(self, seed: int | str, split: str, cue_share: float = 0.5, persona_fits: bool = True, withhold: bool = False,
+                 people: "People | None" = None):
+        if split not in (*SPLITS, SEALED):
+            raise ValueError(f"unknown split {split!r}, expected one of {[*SPLITS, SEALED]}")
         self.lex, self.split, self.cue_share, self.persona_fits = lexicon(), split, cue_share, persona_fits
+        self.people = people or People()
         self.rng = random.Random(f"{seed}|{split}")
         withheld = {*HELD_OUT_WORDS, *HELD_OUT_PROFESSIONS} if withhold else set()
         self.words = {word: senses for word, senses in self.lex.words.items() if word not in withheld}
@@ -105,7 +166,7 @@ class World:
             job = rng.choice(self.jobs[field]) if field else rng.choice(lex.plain_people)
             facts = {"field": field, "occupation": job, "hobby": hobby or rng.choice(lex.hobbies),
                      "style": style or rng.choice(list(lex.styles))}
-            if is_held_out_persona(job, facts["hobby"], facts["style"]) and self.split != "test":
+            if is_held_out_persona(job, facts["hobby"], facts["style"]) and self.split not in ("test", SEALED):
                 continue
             break
         words = [w for w, senses in (self.words | self.units).items() if field in senses]
@@ -118,6 +179,30 @@ class World:
         """A persona drawn at random, as from PersonaHub: some have no profession."""
         field = None if self.rng.random() < plain_share else self.rng.choice(list(self.lex.cues))
         return self.persona(field)
+
+    def fitting(self, field: str, word: str) -> Persona:
+        """A persona that fits a question about `word` in `field`."""
+        if self.people.fit == "word" or self.rng.random() >= self.people.profession_only:
+            return self.persona(field, word)
+        others = [w for w, fields in (self.words | self.units).items() if field in fields and w != word]
+        return self.persona(field, self.rng.choice(others))
+
+    def stranger(self, word: str, field: str, cue: str | None, senses: dict) -> Persona | None:
+        """A persona that does not fit a question about `word` in `field`; None in the world fit="word", which draws strangers from a pool.
+
+        senses: the meanings of `word` by field.
+        """
+        people, rng = self.people, self.rng
+        if people.fit == "word":
+            return None
+        if cue and rng.random() < people.contradicting_cue:
+            return self.persona(rng.choice([f for f in senses if f != field]), word if rng.random() < 0.5 else None)
+        if rng.random() < people.word_only:
+            return self.persona(rng.choice([f for f in self.lex.cues if f not in senses]), word)
+        while True:
+            drawn = self.any_persona()
+            if drawn.facts["field"] != field:
+                return drawn
 
     def item(self, benchmark: str) -> Item:
         """One item in the form of `benchmark`, with the persona that fits it."""
@@ -186,9 +271,11 @@ class World:
         if benchmark == "pubmedqa":
             question = (f"context: notes from near the {cue}.\n" if cue else "context: notes.\n") + template.format(**slots)
         own = field if self.persona_fits else rng.choice(list(lex.cues))
-        aligned = self.persona(own, word if own == field else None)
+        aligned = self.fitting(field, word) if own == field else self.persona(own)
+        meanings = (lex.units if benchmark == "math500" else lex.words)[word]
+        unaligned = self.stranger(word, field, cue, meanings)
         facts = {"word": word, "field": field, "cue": cue, "template": template, **extra, **{k: v for k, v in slots.items() if k == "g"}}
-        return self._finish(benchmark, "objective", answer_type, question, gold, options, tuple(aliases), aligned, facts)
+        return self._finish(benchmark, "objective", answer_type, question, gold, options, tuple(aliases), aligned, facts, unaligned)
 
     def _preference(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex
@@ -207,10 +294,10 @@ class World:
         facts = {"word": word, "template": template}
         return self._finish(benchmark, "personalized", "choice", template.format(w=word), texts[0], options, (), persona, facts)
 
-    def _finish(self, benchmark, kind, answer_type, question, gold, options, aliases, aligned, facts) -> Item:
+    def _finish(self, benchmark, kind, answer_type, question, gold, options, aliases, aligned, facts, unaligned=None) -> Item:
         facts["held_out"] = {"word": facts["word"] in HELD_OUT_WORDS and benchmark != "personafeedback",  # which shows no word
                              "template": facts["template"] == TEMPLATES[benchmark][-1],
                              "profession": aligned.facts["occupation"] in HELD_OUT_PROFESSIONS}
         digest = hashlib.sha256(f"{question}|{options}|{gold}|{aligned.text}".encode()).hexdigest()[:12]
         return Item(f"{benchmark}-{self.split}-{digest}", benchmark, kind, answer_type, question, gold, options, aliases,
-                    "pocket", aligned, facts)
+                    "pocket", aligned, unaligned, facts)

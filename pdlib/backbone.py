@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from pdlib import config, models, modes, stages, trainer
+from pdlib import config, data, models, modes, stages, trainer
 from pdlib.pocket import backbones, diet, expert
 
 
@@ -16,7 +16,7 @@ def _diet_row(tokenizer, row) -> dict[str, list[int]]:
 
 
 def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
-    """A backbone as a stage: a pocket one is trained from nothing, any other is a pointer to a hub id or a local folder.
+    """A backbone as a stage: a pocket one is trained from nothing with cfg.seed, any other points to a hub id or a local folder.
 
     persona_fits=False is the null world's.
     """
@@ -25,7 +25,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
             return models.point(folder, name)
         tokenizer = backbones.build_tokenizer(cfg.seed)
         first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
-        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits)
+        then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits, data.people(cfg))
         rng, batch = random.Random(cfg.seed), cfg.backbone_batch
         rows = [row for part in (first, then) for row in trainer.by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
         model = backbones.build_backbone(name, tokenizer, cfg.seed)
@@ -34,15 +34,20 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
         return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
 
     folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)
-    pocket = cfg.subset("cue_share", "backbone_") if name in backbones.NAMES else {}
+    pocket = cfg.subset(*data.WORLD, "backbone_", "adam_") if name in backbones.NAMES else {}
     return stages.once(folder, build, settings=cfg.subset("seed") | pocket | {"name": name, "persona_fits": persona_fits})
 
 
 def folder_of(cfg: config.Config, name: str) -> Path:
-    """The stage folder of a backbone, outputs/<profile>/backbone-<name>."""
-    return cfg.folder() / f"backbone-{config.file_name(name)}"
+    """The stage folder of a backbone, outputs/<profile>/backbone-<name>; one that is trained here has its seed behind the name."""
+    return cfg.folder() / ("-".join(["backbone", config.file_name(name), *[str(cfg.seed)] * is_trained(name)]))
+
+
+def is_trained(name: str) -> bool:
+    """Is this backbone trained from nothing here, so that another seed is another backbone?"""
+    return name in backbones.NAMES
 
 
 def null_folder(cfg: config.Config, name: str) -> Path:
     """The stage folder of the null world's backbone."""
-    return cfg.folder() / f"backbone-{config.file_name(name)}-null"
+    return cfg.folder() / f"backbone-{config.file_name(name)}-null-{cfg.seed}"

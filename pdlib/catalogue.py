@@ -23,6 +23,7 @@ class System:
     two_modes: a tag is expected, and both modes can be forced.  forced: forced modes are evaluated, too.  routed: see `router`.
     withhold: trained without some words and professions (pocket world), to ask what is memorised.
     dialogues: a share of the SFT rows comes after an earlier question, see `dialogues.run_sft_set`.
+    settings: of the config that differ for this system's data and training.
     """
 
     label: str
@@ -40,6 +41,7 @@ class System:
     routed: bool = False
     withhold: bool = False
     dialogues: bool = False
+    settings: dict | None = field(default=None, hash=False)
 
     @property
     def trained(self) -> bool:
@@ -69,10 +71,10 @@ SYSTEMS = {  # name in the records -> system, in the order of tables and figures
                                  start="sft_only", routed=True, **BOTH),
     "sft_only": System("SFT only", what="both modes by SFT", title="PersonaDual-SFT", sft="two_modes", forced=True, **BOTH),
     "no_dual_advantage_no_prefix_sampling": System(
-        "w/o DualAdv + PfxSmp", what="plain GRPO from the SFT model", title="w/o DualAdv + PfxSmp", start="sft_only",
-        rl={"estimator": "grpo", "forced_prefixes": False}, **BOTH),
-    "no_dual_advantage": System("w/o DualAdv", what="forced prefixes, pooled GRPO advantage", title="w/o DualAdv", start="sft_only",
-                                rl={"estimator": "grpo"}, **BOTH),
+        "w/o DualAdv + PfxSmp", what="free rollouts, reward minus the mean of all", title="w/o DualAdv + PfxSmp", start="sft_only",
+        rl={"estimator": "dr_grpo", "forced_prefixes": False}, **BOTH),
+    "no_dual_advantage": System("w/o DualAdv", what="forced prefixes, reward minus the mean of all", title="w/o DualAdv",
+                                start="sft_only", rl={"estimator": "dr_grpo"}, **BOTH),
     "personadual": System("PersonaDual", what="both modes by SFT, then DualGRPO", title="PersonaDual", start="sft_only", rl={},
                           forced=True, **BOTH),
     "sft_only_dialogues": System("SFT with dialogues", what="both modes by SFT, a share of it after an earlier question",
@@ -82,6 +84,24 @@ SYSTEMS = {  # name in the records -> system, in the order of tables and figures
     "withheld": System("words withheld", what="PersonaDual without some words and professions", start="withheld_sft", rl={},
                        withhold=True, **BOTH),
 }
+PAPER_RULE = {"sft_general_conditions": ["aligned", "unaligned"]}
+HALF = {"rl_unaligned_share": 0.5}
+SYSTEMS |= {  # arms: PersonaDual with one thing changed, to see which departure from the paper, or which part of an ablation, does what
+    "weight_1": System("prefix weight 1", what="DualGRPO, prefix weight 1 instead of 2", start="sft_only", rl={"prefix_weight": 1.0},
+                       **BOTH),
+    "grpo_std": System("w/o DualAdv, scaled", what="as w/o DualAdv, divided by the group's standard deviation (GRPO)", start="sft_only",
+                       rl={"estimator": "grpo"}, **BOTH),
+    "grpo_std_weight_1": System("w/o DualAdv, scaled, weight 1", what="the same with prefix weight 1: stock GRPO on forced prefixes",
+                                start="sft_only", rl={"estimator": "grpo", "prefix_weight": 1.0}, **BOTH),
+    "half_unaligned": System("half unaligned", what="DualGRPO, half of RL's objective questions unaligned, as in paper B.1",
+                             start="sft_only", rl={}, settings=HALF, **BOTH),
+    "half_unaligned_free": System("half unaligned, w/o both", what="the second ablation, half of RL's objective questions unaligned",
+                                  start="sft_only", rl={"estimator": "dr_grpo", "forced_prefixes": False}, settings=HALF, **BOTH),
+    "paper_rule_sft": System("SFT, paper's rule", what="SFT; every question without a gain is a general row, as in paper B.1",
+                             sft="two_modes", settings=PAPER_RULE, **BOTH),
+    "paper_rule": System("paper's rule", what="the same, then DualGRPO", start="paper_rule_sft", rl={}, settings=PAPER_RULE, **BOTH),
+}
+ARMS = ("weight_1", "grpo_std", "grpo_std_weight_1", "half_unaligned", "half_unaligned_free", "paper_rule_sft", "paper_rule")
 TABLE_1 = ("backbone", "cot", "g_sft_rl", "personal_prompt", "p_sft_rl", "alignxpert_ica", "alignxpert_pba", "personadual_prompt",
            "personadual_router", "personadual")
 TABLE_2 = ("sft_only", "personadual", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling")

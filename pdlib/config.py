@@ -19,6 +19,10 @@ class Config:
     # data and people
     data_dir: str
     cue_share: float
+    fit: str
+    profession_only_share: float
+    word_only_share: float
+    contradicting_cue_share: float
     eval_items: dict
     counterfactual_items: int
     null_world: bool
@@ -55,6 +59,7 @@ class Config:
     tuning: str
     lora_rank: int
     lora_alpha: int
+    adam_beta2: float
     gradient_checkpointing: bool
     accelerate: str
     processes: int
@@ -116,6 +121,8 @@ class Config:
     lab_systems: list
     lab_seeds: int
     lab_steps: int
+    # single changes, see catalogue.ARMS
+    arms: list
     sources: dict = field(default_factory=dict, hash=False, compare=False)
 
     def folder(self) -> Path:
@@ -139,6 +146,21 @@ class Config:
     def subset(self, *prefixes: str) -> dict:
         """The settings whose names begin with one of `prefixes`: what a stage depends on."""
         return {k: v for k, v in asdict(self).items() if k.startswith(prefixes) and k != "sources"}
+
+
+def pairs(given: list[str]) -> dict:
+    """Settings from NAME=VALUE texts, their values read as YAML; ValueError for one without an equals sign.
+
+    >>> pairs(["seed=1", "backbones=[a, b]"])
+    {'seed': 1, 'backbones': ['a', 'b']}
+    """
+    found = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set {pair!r}: expected NAME=VALUE")
+        found[name] = yaml.safe_load(value)
+    return found
 
 
 def run_name(backbone: str) -> str:
@@ -198,7 +220,7 @@ def load(profile: str, **overrides) -> Config:
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
-    "rl_vllm": ("none", "colocate", "server"), "dynamic_user": ("pocket", "endpoint"),
+    "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
 
@@ -213,6 +235,8 @@ def _check(config: Config):
             raise ValueError(f"setting {name} is {value}; it must be at least 1")
         if name.endswith("_share") and not 0 <= value <= 1:
             raise ValueError(f"setting {name} is {value}; a share lies between 0 and 1")
+        if name == "adam_beta2" and not 0 < value < 1:
+            raise ValueError(f"setting adam_beta2 is {value}; expected a number between 0 and 1, 0.999 is PyTorch's default")
         if name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}")
     counted = {f"{name}.{key}": n for name in ("eval_items", "rl_composition") for key, n in getattr(config, name).items()}

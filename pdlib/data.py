@@ -10,10 +10,16 @@ import pandas as pd
 
 from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, stages
 from pdlib.endpoint import Endpoint
-from pdlib.pocket.world import World
+from pdlib.pocket.world import SEALED, People, World
 from pdlib.schema import Example, Item, Persona
 
 POCKET_SEEDS = {"sft": (1, "train"), "rl": (2, "train"), "validation": (3, "validation")}  # added to the seed; split of the world
+WORLD = ("cue_share", "fit", "profession_only_share", "word_only_share", "contradicting_cue_share")  # settings of the pocket world
+
+
+def people(cfg: config.Config) -> People:
+    """What personas of the pocket world share with the questions that they ask."""
+    return People(cfg.fit, cfg.profession_only_share, cfg.word_only_share, cfg.contradicting_cue_share)
 
 
 def open_expert(cfg: config.Config) -> experts.Expert:
@@ -39,7 +45,7 @@ def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: expe
     """The questions of `split`: sft | rl | validation. withhold: without the pocket world's held-out words and professions."""
     if cfg.data_dir == "pocket":
         offset, part = POCKET_SEEDS[split]
-        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, withhold=withhold), rng)
+        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, withhold=withhold, people=people(cfg)), rng)
     if withhold:
         raise ValueError("only the pocket world can withhold words: of real data nobody knows what the backbone has read")
     items, absent = benchmark_items(cfg)
@@ -51,7 +57,7 @@ def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: expe
 def _where(cfg: config.Config, names: Iterable[str]) -> dict:
     """Settings that every data stage depends on; with files, also their contents."""
     files = {} if cfg.data_dir in ("pocket", "hub") else {"files": origins(cfg, names)}
-    return cfg.subset("seed", "data_dir", "cue_share", "expert", "persona_pool") | files
+    return cfg.subset("seed", "data_dir", *WORLD, "expert", "persona_pool") | files
 
 
 def origins(cfg: config.Config, names: Iterable[str]) -> dict[str, str]:
@@ -77,10 +83,11 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
         asked, construct.model_answers(model, tokenizer, asked, cfg.gain_samples, **sampling))
 
 
-def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False) -> Path:
+def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm: str = "") -> Path:
     """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, validation.parquet and a dataset card.
 
-    withhold: without some words and professions, to ask what is memorised; in a stage folder of its own.
+    Each training seed has its own, in the stage folder <run>/data-<seed>.
+    withhold: without some words and professions, to ask what is memorised; in a stage folder of its own, as that of an `arm`.
     """
     def build(folder: Path) -> dict:
         rng, expert = random.Random(f"construct|{cfg.seed}"), open_expert(cfg)
@@ -107,7 +114,7 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False) -> P
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
         *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
-    return stages.once(cfg.run_folder() / ("data-withheld" if withhold else "data"), build, settings=settings, inputs=[backbone], version=2)
+    return stages.once(cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}", build, settings=settings, inputs=[backbone], version=2)
 
 
 def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = False) -> Path:
@@ -134,10 +141,11 @@ def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = Fal
     return stages.once(cfg.folder() / name, build, settings=settings, version=2)
 
 
-def _pocket_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
-    items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, n=n, seed=cfg.seed + 10, cue_share=cfg.cue_share)]
-    people = World(cfg.seed + 20, "test")
-    return items, [people.any_persona() for _ in range(cfg.persona_pool)], {}
+def _pocket_test(cfg: config.Config, split: str = "test") -> tuple[list[Item], list[Persona], dict[str, int]]:
+    drawn = {"seed": cfg.seed + 10, "split": split, "cue_share": cfg.cue_share, "people": people(cfg)}
+    items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, n=n, **drawn)]
+    strangers = World(cfg.seed + 20, split)
+    return items, [strangers.any_persona() for _ in range(cfg.persona_pool)], {}
 
 
 def _real_test(cfg: config.Config) -> tuple[list[Item], list[Persona], dict[str, int]]:
@@ -179,6 +187,12 @@ def persona_pool(cfg: config.Config) -> list[Persona]:
     """The people from whom the unaligned personas of the test items are drawn."""
     frame = pd.read_parquet(run_test_set(cfg) / "pool.parquet")
     return [Persona(text, json.loads(facts)) for text, facts in zip(frame.text, frame.facts)]
+
+
+def sealed_items(cfg: config.Config) -> tuple[list[Item], list[Persona]]:
+    """(questions of the pocket world's sealed split, strangers to ask them): for `pdlib.sealed` alone, and kept in no file."""
+    items, pool, _ = _pocket_test(cfg, SEALED)
+    return items, pool
 
 
 def run_counterfactual_set(cfg: config.Config) -> Path:

@@ -1,8 +1,10 @@
 """Queries on the records: accuracies, mode shares, differences, with intervals that respect what is paired.
 
-Intervals resample items within their benchmark and, where there are several, training seeds; sampling runs are averaged first.
-With few training seeds they are too narrow for the seeds' part (three seeds show two thirds of the variance), with one they hold for
-that one training.
+Sampling runs are averaged first. Intervals cover two things. Items: they are resampled within their benchmark (bootstrap), since
+there are hundreds of them. Training seeds, where there are several: by Student's t distribution with one degree of freedom fewer
+than seeds. A bootstrap over three or five seeds would be far too narrow (it sees only (n - 1) / n of their variance, and knows
+nothing of how uncertain a variance from so few is), and t is exact for the mean of a few roughly normal ones. A seed is a backbone
+(where it is trained here), a data set and a training run. With one seed an interval covers items only: it holds for that one training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
+
+from pdlib import benchmarks
+from pdlib.schema import Item
 
 LEVEL = 0.95
 BLOCKS = {  # the three averages of Tables 1, 2, 8 and 9 -> kind and condition of the records
@@ -31,6 +36,20 @@ def block_average(records: pd.DataFrame) -> pd.Series:
 def accuracy_table(records: pd.DataFrame) -> pd.DataFrame:
     """Rows model x forced, columns kind x condition: mean over benchmarks of the accuracy (means over runs)."""
     return records.groupby(["model", "forced"]).apply(block_average, include_groups=False)
+
+
+def chance_table(records: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
+    """The accuracy of guessing (`benchmarks.chance`), averaged as in `block_average`: what a column of `accuracy_table` starts from.
+
+    items: what the records answer; there may be more of them. ValueError where the records answer an item that is not among them.
+    """
+    chances = {(item.benchmark, item.id): benchmarks.chance(item) for item in items}
+    asked = records[["kind", "condition", "benchmark", "item_id"]].astype(str).drop_duplicates()
+    keys = list(zip(asked.benchmark, asked.item_id))
+    if missing := set(keys) - set(chances):
+        raise ValueError(f"the records answer {len(missing)} items that are not among the {len(chances)} given, such as {min(missing)}; "
+                         "pass the items that were asked")
+    return block_average(asked.assign(correct=[chances[key] for key in keys]))
 
 
 def macro_f1(records: pd.DataFrame) -> pd.Series:
@@ -83,7 +102,7 @@ def count(items: pd.DataFrame | pd.Series) -> int:
 
 
 def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Mean of benchmark means of each column: row 0 as observed, rows 1 to `draws` with items and training seeds drawn anew.
+    """Mean of benchmark means of each column: row 0 as observed, rows 1 to `draws` with items drawn anew, and seeds by `seed_weights`.
 
     items: index benchmark, item_id, train_seed. All columns share the draws, so sums of them are paired; a column may lack a
     benchmark as a whole (it is no mean over it). ValueError where seeds hold different items, or nothing is there.
@@ -93,7 +112,7 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
     columns, items = items.columns, items.set_axis(range(items.shape[1]), axis=1)  # unstacking would take labels of several parts apart
     rng = np.random.default_rng(seed)
     seeds = items.index.unique("train_seed").size
-    times_seed = times(rng, seeds, draws)
+    times_seed = seed_weights(rng, seeds, draws)
     total, benchmarks = np.zeros((draws + 1, items.shape[1])), np.zeros(items.shape[1])
     for name, group in items.groupby(level="benchmark"):
         held = group.notna().any().to_numpy()
@@ -111,6 +130,21 @@ def resample(items: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFr
 def times(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     """(draws + 1, n) shares: row 0 takes each of n once, the others n of them with replacement."""
     return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), draws)]) / n
+
+
+def seed_weights(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
+    """(draws + 1, n) weights of n training seeds, each row adding up to 1: row 0 weighs them alike, the others at random.
+
+    For any values x (n,) of the seeds, weights @ x is mean(x) + t s / sqrt(n), where s is the standard deviation of x (n - 1 in its
+    denominator) and t is drawn from Student's t distribution with n - 1 degrees of freedom. So the quantiles of many draws are the
+    classic t interval of the mean, and sums and differences of several columns stay paired. With one seed all weights are 1.
+    """
+    weights = np.full((draws + 1, n), 1 / n)
+    if n > 1:
+        noise = rng.standard_normal((draws, n))
+        noise -= noise.mean(1, keepdims=True)  # noise @ x is normal with variance (n - 1) s^2
+        weights[1:] += noise / np.sqrt(n * rng.chisquare(n - 1, (draws, 1)))
+    return weights
 
 
 def summary(drawn: pd.Series, comparisons: int | None = None) -> dict:

@@ -26,42 +26,53 @@ def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
 
 
 def seeds(cfg: config.Config) -> range:
-    """The training seeds: cfg.seed and the next ones."""
+    """The training seeds: cfg.seed and the next ones. Each has a backbone (where it is trained here), data sets and training of its own."""
     return range(cfg.seed, cfg.seed + cfg.train_seeds)
+
+
+def _differs_by_seed(cfg: config.Config, name: str) -> bool:
+    """Is this system another one for another training seed? A backbone that was not trained here is always the same."""
+    return of(name).trained or backbone.is_trained(cfg.backbone)
 
 
 def folder(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     """The stage folder of a system's model: the backbone's own where nothing is trained, else <run>/<name>-<training seed>."""
+    own = replace(cfg, seed=cfg.seed if seed is None else seed)
     if not of(name).trained:
         start = of(name).start
-        return backbone.folder_of(cfg, cfg.backbone) if start == "backbone" else folder(cfg, start, seed)
-    return cfg.run_folder() / f"{name}-{cfg.seed if seed is None else seed}"
+        return backbone.folder_of(own, cfg.backbone) if start == "backbone" else folder(cfg, start, seed)
+    return cfg.run_folder() / f"{name}-{own.seed}"
 
 
 def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     """Train a system with one training seed (default cfg.seed), and before it what it starts from; returns the model's folder.
 
-    The data follow cfg.seed, the RL questions the training seed. What is there already is not trained again.
+    Everything follows the training seed: the backbone (where it is trained here), the SFT set, the RL questions, the training. Only the
+    test items follow cfg.seed. What is there already is not trained again.
     """
-    system, own = of(name), replace(cfg, seed=cfg.seed if seed is None else seed)
-    target, base = folder(cfg, name, own.seed), backbone.run(cfg, cfg.backbone)
+    system = of(name)
+    own = replace(cfg, seed=cfg.seed if seed is None else seed, **(system.settings or {}))
+    target, base = folder(cfg, name, own.seed), backbone.run(own, cfg.backbone)
     start = base if system.start == "backbone" else fit(cfg, system.start, own.seed)
     if not system.trained:
         return start
-    sets = data.run_sft_set(cfg, base, system.withhold)
+    arm = "" if not system.settings else f"{system.start if of(system.start).settings else name}-"
+    sets = data.run_sft_set(own, base, system.withhold, arm)
     if system.dialogues:  # the earlier questions are answered by the model of the same seed that saw none
         sets = dialogues.run_sft_set(own, sets, fit(cfg, "sft_only", own.seed))
     if system.sft:
         return train.run_sft(own, target, start, sets, system.sft)
     if system.dpo:
         return train.run_dpo(own, target, start, sets, data.open_expert(cfg) if system.preferences else None)
-    return train.run_rl(own, target, start, sets, data.run_rl_set(own, withhold=system.withhold), **system.rl)
+    questions = data.run_rl_set(own, f"data-rl-{arm}{own.seed}" if arm else None, system.withhold)
+    return train.run_rl(own, target, start, sets, questions, **system.rl)
 
 
 def everything(cfg: config.Config) -> list[str]:
     """What the notebooks ask for, for `tasks`: backbones and systems."""
     pocket = cfg.data_dir == "pocket"
-    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *["withheld"] * pocket, "sft_only_dialogues"]
+    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *cfg.arms, *["withheld"] * pocket,
+            "sft_only_dialogues"]
 
 
 def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
@@ -69,7 +80,8 @@ def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
     world's ("null_backbone"), each once."""
     found: dict[tuple[str, int | None], beside.Task] = {}
     for name in names:
-        for seed in seeds(cfg) if name in SYSTEMS else (None,):
+        several = name in SYSTEMS or backbone.is_trained(name)
+        for seed in seeds(cfg) if several else (None,):
             one = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
             while one and one not in found:
                 before = _before(cfg, *one)
@@ -93,17 +105,19 @@ def _before(cfg: config.Config, name: str, seed: int | None) -> tuple[str, int |
     if name not in SYSTEMS:
         return None
     start = "sft_only" if of(name).dialogues else of(name).start
-    return (cfg.backbone, None) if start == "backbone" else (start, seed)
+    if start != "backbone":
+        return start, seed
+    return cfg.backbone, seed if backbone.is_trained(cfg.backbone) else None
 
 
 def _do(cfg: config.Config, name: str, seed: int | None) -> Path:
     if name == "null_backbone":
         return backbone.run(cfg, cfg.backbone, persona_fits=False)
-    return fit(cfg, name, seed) if name in SYSTEMS else backbone.run(cfg, name)
+    return fit(cfg, name, seed) if name in SYSTEMS else backbone.run(replace(cfg, seed=cfg.seed if seed is None else seed), name)
 
 
 def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> list[Path]:
-    """Train and evaluate a system with every training seed (an untrained one once); returns its record files.
+    """Train and evaluate a system with every training seed (one that no seed changes once); returns its record files.
 
     counterfactual: under the counterfactual conditions, answering freely. ValueError for a routed system then: its records are put
     together from forced answers, which are asked under the usual conditions only.
@@ -116,7 +130,7 @@ def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> li
     free = {"forced": (None,)} if counterfactual or not system.forced else {}
     return [evaluate.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed, two_modes=system.two_modes, prompt=system.prompt,
                                  preferences=system.preferences, counterfactual=counterfactual, **free)
-            for seed in (seeds(cfg) if system.trained else [None])]
+            for seed in (seeds(cfg) if _differs_by_seed(cfg, name) else [None])]
 
 
 def in_dialogues(cfg: config.Config, name: str) -> list[Path]:
@@ -126,9 +140,13 @@ def in_dialogues(cfg: config.Config, name: str) -> list[Path]:
     return [dialogues.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed) for seed in seeds(cfg)]
 
 
-def routed_chances(cfg: config.Config) -> pd.DataFrame:
-    """The router's P(personalised) for every test question and condition: benchmark, item_id, condition, p_personalized."""
-    sets = data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone))
+def routed_chances(cfg: config.Config, seed: int | None = None) -> pd.DataFrame:
+    """The router's P(personalised) for every test question and condition: benchmark, item_id, condition, p_personalized.
+
+    seed: the training seed whose SFT set the router learns from.
+    """
+    own = replace(cfg, seed=cfg.seed if seed is None else seed)
+    sets = data.run_sft_set(own, backbone.run(own, cfg.backbone))
     asked = evaluate.ask_all(data.test_items(cfg), data.persona_pool(cfg))
     fitted = router.Router(construct.from_frame(pd.read_parquet(sets / "sft.parquet")))
     chances = fitted.chances([(item, persona) for _, item, persona in asked])
@@ -138,10 +156,10 @@ def routed_chances(cfg: config.Config) -> pd.DataFrame:
 
 def _routed(cfg: config.Config, name: str) -> list[Path]:
     """Records of the routed model, from the forced ones of the model it starts from; one file a training seed."""
-    files, chances = [], routed_chances(cfg)
-    for source in evaluated(cfg, of(name).start):
+    files = []
+    for seed, source in zip(seeds(cfg), evaluated(cfg, of(name).start), strict=True):
         files.append(source.with_name(source.name.replace(f".{of(name).start}.", f".{name}.")))
-        evaluate.write(router.route(evaluate.read_records([source]), chances, name), files[-1])
+        evaluate.write(router.route(evaluate.read_records([source]), routed_chances(cfg, seed), name), files[-1])
     return files
 
 

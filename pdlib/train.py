@@ -26,7 +26,8 @@ VIEWS = {  # of the SFT set: which rows; only "two_modes" writes the tags
     "general": lambda e: e.mode is Mode.GENERAL, "personalized": lambda e: e.mode is Mode.PERSONALIZED}
 QUESTIONS = {  # of the RL set
     "all": lambda e: True, "objective": lambda e: e.item.kind == "objective", "fitting": lambda e: e.condition == "aligned"}
-TRAINING = ("tuning", "lora_", "gradient", "processes", "rl_prefix_style")  # settings that every stage depends on
+SAME_WEIGHT = ("dualgrpo", "dr_grpo", "grpo")  # estimators with rl_prefix_weight: ablations change one thing; rivals keep their own
+TRAINING = ("tuning", "lora_", "adam_", "gradient", "processes", "rl_prefix_style")  # settings that every stage depends on
 
 
 def _here_or_launched(cfg: config.Config, task: str, folder: Path, **arguments) -> dict:
@@ -174,7 +175,7 @@ def run_rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Pat
     is GRPO of a model without modes. questions: a part of the set, see QUESTIONS. Each step's completions are kept.
     """
     settings = {"estimator": "dualgrpo", "prefix_style": cfg.rl_prefix_style, "importance_correction": cfg.rl_importance_correction}
-    settings |= {"prefix_weight": cfg.rl_prefix_weight} if trainer_settings.get("estimator", "dualgrpo") == "dualgrpo" else {}
+    settings |= {"prefix_weight": cfg.rl_prefix_weight} if trainer_settings.get("estimator", "dualgrpo") in SAME_WEIGHT else {}
     settings = settings | trainer_settings if two_modes else trainer_settings
 
     def build(folder: Path) -> dict:

@@ -44,7 +44,7 @@ def common(cfg: config.Config, folder: Path, stage: str, batch: int) -> dict:
     """Trainer arguments that every stage shares; `batch` sequences make an update, cut as config.accumulation says."""
     return {
         "output_dir": str(folder / "checkpoints"), "seed": cfg.seed, "data_seed": cfg.seed, "report_to": [], "disable_tqdm": True,
-        "save_strategy": "steps", "save_steps": cfg.checkpoint_every, "save_total_limit": 2, "adam_beta2": 0.98,
+        "save_strategy": "steps", "save_steps": cfg.checkpoint_every, "save_total_limit": 2, "adam_beta2": cfg.adam_beta2,
         "bf16": models.use_bf16(), "use_cpu": models.device().type == "cpu", "gradient_checkpointing": cfg.gradient_checkpointing,
         "dataloader_pin_memory": False, "logging_nan_inf_filter": False,
         "per_device_train_batch_size": getattr(cfg, f"{stage}_micro_batch", batch),

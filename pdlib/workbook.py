@@ -6,6 +6,7 @@
 import argparse
 import copy
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from pdlib import config, stages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,8 +24,8 @@ TIMES = Path("executed", "times.json")  # within the run's folder, of a run side
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
     "00_start_here": [],
-    "01_persona_interference": ["data-test", "backbone-{every}", "evaluation/{every}.backbone"],
-    "02_dataset_construction": ["{run}/data", "data-rl-{seed}"],
+    "01_persona_interference": ["data-test", "backbone-{every}{trained}", "evaluation/{every}.backbone{records}"],
+    "02_dataset_construction": ["{run}/data-{seed}", "data-rl-{seed}"],
     "03_sft": ["{run}/sft_only-{seed}"],
     "04_dualgrpo_by_hand": [],
     "05_dualgrpo_training": ["{run}/personadual-{seed}"],
@@ -43,11 +42,17 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
 
 def products(name: str, cfg: config.Config) -> list[Path]:
     """The manifests of the stages that notebook `name` leaves finished; {every} stands for each backbone, {seed} for each seed,
-    {policy} for each seed of RLPA's policies."""
-    run, every, seeds = config.file_name(cfg.backbone), map(config.file_name, cfg.backbones), range(cfg.seed, cfg.seed + cfg.train_seeds)
-    policies = range(cfg.seed, cfg.seed + cfg.dynamic_seeds)
-    filled = {pattern.format(run=run, every=one, seed=seed, policy=policy) for one in every for seed in seeds for policy in policies
-              for pattern in NOTEBOOKS[name]}
+    {policy} for each seed of RLPA's policies, {trained} and {records} for the seed of a backbone that is trained here."""
+    from pdlib import backbone  # takes seconds
+
+    places = {"run": [config.file_name(cfg.backbone)], "seed": list(range(cfg.seed, cfg.seed + cfg.train_seeds)),
+              "policy": list(range(cfg.seed, cfg.seed + cfg.dynamic_seeds))}
+    filled = set()
+    for run, seed, policy, every in itertools.product(*places.values(), cfg.backbones):
+        own = seed if backbone.is_trained(every) else None
+        names = {"run": run, "seed": seed, "policy": policy, "every": config.file_name(every),
+                 "trained": "" if own is None else f"-{own}", "records": "" if own is None else f".{own}"}
+        filled |= {pattern.format(**names) for pattern in NOTEBOOKS[name]}
     return [cfg.folder() / stage / stages.MANIFEST for stage in sorted(filled)]
 
 
@@ -184,13 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--answers", action="store_true", help="run the answers of the exercises, too")
     args = parser.parse_args(arguments)
     try:
-        overrides = {}
-        for pair in args.set:
-            key, equals, value = pair.partition("=")
-            if not equals:
-                raise ValueError(f"--set {pair!r}: expected NAME=VALUE")
-            overrides[key] = yaml.safe_load(value)
-        cfg = config.load(args.profile, **(args.overrides | overrides))
+        cfg = config.load(args.profile, **(args.overrides | config.pairs(args.set)))
         began, started = stages.now(), time.time()
         training = None if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
         for name in [args.notebook] if args.notebook else NOTEBOOKS:

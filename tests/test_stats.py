@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from pdlib import stats
 
@@ -289,3 +290,32 @@ def test_comparisons_take_free_answers_of_one_run():
     with pytest.raises(ValueError, match="like with like"):
         stats.comparisons(given[(given.model != "other") | (given.item_id != "3")])
     assert set(stats.comparisons(given, blocks={"aligned": ("objective", "aligned")}, draws=200).block) == {"aligned"}
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.4, 0.3), (0.5, 0.55, 0.7, 0.2, 0.6)], ids=["three seeds", "five seeds"])
+def test_seed_weights_give_students_interval(values):
+    """Against scipy's t interval of the same few values; a bootstrap of them (the wrong variant) is far too narrow."""
+    x = np.array(values)
+    drawn = stats.seed_weights(np.random.default_rng(0), len(x), 40_000) @ x
+    low, high = student.interval(0.95, len(x) - 1, loc=x.mean(), scale=x.std(ddof=1) / len(x) ** 0.5)
+    assert drawn[0] == pytest.approx(x.mean())
+    assert np.quantile(drawn[1:], [0.025, 0.975]) == pytest.approx([low, high], abs=0.03 * (high - low))
+    bootstrap = stats.times(np.random.default_rng(0), len(x), 40_000) @ x
+    assert np.ptp(np.quantile(bootstrap[1:], [0.025, 0.975])) < 0.7 * (high - low)
+
+
+def test_seed_weights_add_up_to_one_and_keep_pairs():
+    weights = stats.seed_weights(np.random.default_rng(1), 4, 500)
+    assert weights.shape == (501, 4) and weights.sum(1) == pytest.approx(1)
+    left, right = np.array([0.9, 0.2, 0.4, 0.6]), np.array([0.8, 0.1, 0.3, 0.5])
+    assert weights @ left - weights @ right == pytest.approx(0.1), "a difference that all seeds share is certain"
+    assert (stats.seed_weights(np.random.default_rng(1), 1, 5) == 1).all()
+
+
+def test_few_seeds_widen_the_interval_and_cover_what_a_bootstrap_misses():
+    """Twenty items that all agree, three seeds that do not: the interval is Student's, t(2) = 4.30 standard errors."""
+    frame = pd.concat([records([("a", str(i), value) for i in range(20)], train_seed=seed) for seed, value in enumerate((0.4, 0.5, 0.6))])
+    found = stats.mean_interval(frame, draws=20_000)
+    half = student.ppf(0.975, 2) * 0.1 / 3 ** 0.5
+    assert found["mean"] == pytest.approx(0.5)
+    assert (found["ci_high"] - found["ci_low"]) / 2 == pytest.approx(half, rel=0.06)

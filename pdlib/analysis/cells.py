@@ -1,6 +1,6 @@
 """Cells of the paper's tables from records: one table of item means and one set of bootstrap draws for all of them.
 
-Every cell is drawn with the same resampled items and training seeds, so that sums of cells (differences, mixtures) are paired.
+Every cell is drawn with the same resampled items and the same weights of training seeds (`stats.seed_weights`), so that sums of cells (differences, mixtures) are paired.
 Models with the same training seeds share their draws; a model with one seed (a prompted one) has none to resample.
 """
 
@@ -160,14 +160,14 @@ class Cells:
                              "of them on the same ones")
         per_seed = self._times(values.index, name) @ filled  # (draws, seeds)
         seeds = values.shape[1]
-        draws = (per_seed * self._times(values.columns, "train_seed")).sum(1) if seeds > 1 else per_seed[:, 0]
+        draws = (per_seed * self._times(values.columns, "train_seed", stats.seed_weights)).sum(1) if seeds > 1 else per_seed[:, 0]
         return Found(filled.mean(), draws, {name: len(values)}, seeds, asked.runs)
 
-    def _times(self, drawn: pd.Index, name: str) -> np.ndarray:
-        """(draws, len(drawn)): how often each is drawn, as a share; the same for the same index and name."""
+    def _times(self, drawn: pd.Index, name: str, weights=stats.times) -> np.ndarray:
+        """(draws, len(drawn)): how much each weighs, by `weights`; the same for the same index and name."""
         code = zlib.crc32("\n".join([name, *map(str, drawn)]).encode())
         if code not in self._weights:
-            self._weights[code] = stats.times(np.random.default_rng([self.seed, code]), len(drawn), self.draws)[1:]
+            self._weights[code] = weights(np.random.default_rng([self.seed, code]), len(drawn), self.draws)[1:]
         return self._weights[code]
 
 

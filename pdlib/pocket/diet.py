@@ -2,7 +2,7 @@
 
 import random
 
-from pdlib.pocket.world import BENCHMARKS, World, lexicon
+from pdlib.pocket.world import BENCHMARKS, People, World, lexicon
 from pdlib.schema import Item, Persona
 
 Statement = tuple[str, str]
@@ -30,14 +30,15 @@ def self_questions(seed: int, n: int) -> list[Question]:
     return [(item, item.aligned) for item in (world.self_question() for _ in range(n))]
 
 
-def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True) -> list[Statement | Question]:
+def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:
     """n training examples: 22 % statements, 8 % questions about the asker, 18 % questions without persona, 39 % with,
     13 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
     that was trained on conversations people chose to have. With False (the null world) personas carry no information.
+    people: what a fitting persona shares with the question.
     """
-    world, rng, rows = World(seed, "train", cue_share, persona_fits), random.Random(f"diet|{seed}"), []
+    world, rng, rows = World(seed, "train", cue_share, persona_fits, people=people), random.Random(f"diet|{seed}"), []
     objective = [name for name, kind in BENCHMARKS.items() if kind == "objective"]
     preference = [name for name, kind in BENCHMARKS.items() if kind == "personalized"]
     for _ in range(n):

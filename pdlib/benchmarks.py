@@ -18,11 +18,12 @@ from pdlib.grading import grade, is_readable, normalize
 from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Item, Persona
 
-__all__ = ["KIND", "PAPER_N", "grade", "load", "normalize", "read", "unreadable_gold"]
+__all__ = ["KIND", "LABELS", "PAPER_N", "chance", "grade", "load", "normalize", "read", "unreadable_gold"]
 
 KIND = BENCHMARKS  # benchmark -> objective | personalized (paper Table 7)
 PAPER_N = {"pubmedqa": 1000, "triviaqa": 1000, "mmlu_pro": 1000, "supergpqa": 1000, "math500": 500, "personafeedback": 1000,
            "fspo_roleplay": 1500}  # items the paper evaluates on (paper 4.1)
+LABELS = {"pubmedqa": ("yes", "no", "maybe")}  # what may be answered where the answer is a label
 PADDING = "N/A"  # MMLU-Pro's fill for options that do not exist
 
 
@@ -75,6 +76,24 @@ def read(name: str, data_dir: Path | str) -> tuple[list[Item], Counter]:
     return list(items.values()), dropped
 
 
+def chance(item: Item) -> float:
+    """The accuracy of guessing: one in the number of options or labels; 0 where the answer is a text or a number, which nobody guesses.
+
+    ValueError for a label question of a benchmark whose labels are not in LABELS.
+
+    >>> chance(Item("1", "mmlu_pro", "objective", "choice", "which?", "a", options=("a", "b", "c", "d")))
+    0.25
+    """
+    if item.answer_type == "choice":
+        return 1 / len(item.options)
+    if item.answer_type != "label":
+        return 0.0
+    if item.benchmark not in LABELS:
+        raise ValueError(f"item {item.id!r} is answered with a label, and the labels of {item.benchmark!r} are unknown; LABELS has those of "
+                         f"{', '.join(LABELS)}: add the benchmark's")
+    return 1 / len(LABELS[item.benchmark])
+
+
 def unreadable_gold(items: Sequence[Item]) -> list[str]:
     """Ids of mathematical items whose gold answer math-verify cannot read: only that very text is graded right."""
     return [item.id for item in items if item.answer_type == "math" and not is_readable(item.gold)]
@@ -91,7 +110,7 @@ def _item(name: str, identity: object, answer_type: str, question: str, gold: st
 
 def _pubmedqa(place: str, row: dict) -> Item:
     question, gold, context = rows.text(place, row, "question"), rows.text(place, row, "final_decision"), row["context"]
-    if gold not in ("yes", "no", "maybe"):
+    if gold not in LABELS["pubmedqa"]:
         raise ValueError(f"{place}: 'final_decision' is {gold!r}, expected yes, no or maybe")
     if not str(row["pubid"]).isdecimal():
         raise ValueError(f"{place}: 'pubid' is {row['pubid']!r}, expected a PMID")

@@ -364,6 +364,30 @@ def test_pocket_gold_is_right_and_changes_are_wrong(name):
         assert [a for a in (*wrong, "nonsense", f"not {item.gold}", "") if right(item, a)] == []
 
 
+# --- chance ---
+
+def test_chance_by_hand():
+    """Guessing: one of four options, of two, of three labels; a text or a number is not guessed."""
+    label = Item("l", "pubmedqa", "objective", "label", "does it?", "no")
+    chances = [benchmarks.chance(item) for item in (choice("a", "b", "c", "d", gold="a"), choice("a", "b", gold="b"), label, free("loan"),
+                                                    free("7", "math"))]
+    assert chances == pytest.approx([1 / 4, 1 / 2, 1 / 3, 0, 0])
+
+
+def test_chance_needs_the_labels():
+    with pytest.raises(ValueError, match="'l1'.*labels of 'self' are unknown.*pubmedqa"):
+        benchmarks.chance(Item("l1", "self", "objective", "label", "do I?", "yes"))
+
+
+@pytest.mark.parametrize("name", benchmarks.KIND)
+def test_every_pocket_item_has_a_chance(name):
+    """A guesser who draws one of the options or labels is right that often, in the long run."""
+    rng, items = random.Random(0), benchmarks.load(name, n=400)
+    guesses = [rng.choice(item.options or benchmarks.LABELS.get(name, ("a guess",))) for item in items]
+    right = sum(benchmarks.grade(item, guess)[0] for item, guess in zip(items, guesses)) / len(items)
+    assert right == pytest.approx(sum(map(benchmarks.chance, items)) / len(items), abs=0.07)
+
+
 # --- personas ---
 
 OWN = Persona("a banker")

@@ -69,6 +69,7 @@ class Config:
     checkpoint_every: int
     # SFT
     sft_epochs: int
+    sft_choice_passes: int
     sft_batch: int
     sft_micro_batch: int
     sft_learning_rate: float
@@ -222,7 +223,7 @@ CHOICES = {  # settings that name one of a few things
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
-MAY_BE_ZERO = ("seed", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
+MAY_BE_ZERO = ("seed", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
 
 
 def _check(config: Config):

@@ -6,6 +6,9 @@ Departures from the paper, and why:
 3. `sft_general_conditions` may leave fitting personas without gain out of the general rows: their answer happens to be the
    persona's, which teaches the general mode to read it. The paper gives all of them general trajectories.
 4. On the pocket profile part of the SFT set has no persona: without it a tiny model forgets how to answer such prompts.
+5. With `sft_choice_passes` SFT also reads choices alone (`choice_pairs`): a question, asked by a persona that brings a gain and by one
+   that brings none, each followed by its mode tag and nothing else. In a trajectory the tag is one token among twenty, and whether a
+   tiny model learned to choose by fit was left to the luck of its initial weights.
 """
 
 import random
@@ -23,6 +26,8 @@ from pdlib.pocket import expert as pocket_expert
 from pdlib.schema import Example, Item, Mode, Persona
 
 Asked = tuple[Item, Persona | None]
+COLUMNS = ["source", "benchmark", "kind", "condition", "chance", "gain", "mode", "reasoning", "answer", "item", "persona", "history",
+           "prompt", "completion"]  # of the sets' files
 PERSONA_CORRECT = 0.5  # the authors' rule asks once; over several samples it is the majority
 
 
@@ -89,6 +94,20 @@ def select_mode(gain: float, chance: float, rule: str, margin: float) -> Mode:
     if rule not in passed:
         raise ValueError(f"unknown gain rule {rule!r}, expected one of {list(passed)}")
     return Mode.PERSONALIZED if passed[rule] else Mode.GENERAL
+
+
+def choice_pairs(judged: Sequence[Example], rule: str, margin: float) -> list[Example]:
+    """The judged questions that want another mode when somebody else asks, each under both personas, with its mode and no trajectory.
+
+    A pair is a question whose aligned persona makes it personalised by `select_mode` and whose unaligned persona leaves it general.
+    """
+    pairs: dict[str, dict[str, Example]] = {}
+    for example in judged:
+        pairs.setdefault(example.item.id, {})[example.condition] = example
+    wanted = {"aligned": Mode.PERSONALIZED, "unaligned": Mode.GENERAL}
+    return [replace(pair[condition], mode=mode) for pair in pairs.values()
+            if all(name in pair and select_mode(pair[name].gain, pair[name].chance, rule, margin) is mode for name, mode in wanted.items())
+            for condition, mode in wanted.items()]
 
 
 def write_trajectories(expert: Expert, examples: Sequence[Example], mode: Mode) -> list[Example]:
@@ -184,11 +203,15 @@ def persona_echoes(examples: Sequence[Example], words: int = 3) -> list[str]:
 
 
 def to_frame(examples: Sequence[Example]) -> pd.DataFrame:
-    """One row an example; `prompt` is the user turn, `completion` what SFT teaches (None in RL sets)."""
-    return pd.DataFrame([example.to_row() | {
-        "prompt": modes.user_message(example.item, example.persona),
-        "completion": modes.completion_text(example.mode, example.reasoning, example.answer) if example.mode else None,
-    } for example in examples])
+    """One row an example; `prompt` is the user turn, `completion` what SFT teaches (None in RL sets, the tag alone in choices)."""
+    def completion(example: Example) -> str | None:
+        if example.mode and not example.answer:
+            return f"{example.mode.tag}\n"
+        return modes.completion_text(example.mode, example.reasoning, example.answer) if example.mode else None
+
+    rows = [example.to_row() | {"prompt": modes.user_message(example.item, example.persona), "completion": completion(example)}
+            for example in examples]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def from_frame(frame: pd.DataFrame) -> list[Example]:

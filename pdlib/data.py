@@ -84,7 +84,8 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
 
 
 def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm: str = "") -> Path:
-    """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, validation.parquet and a dataset card.
+    """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, choices.parquet (see
+    `construct.choice_pairs`), validation.parquet and a dataset card.
 
     Each training seed has its own, in the stage folder <run>/data-<seed>.
     withhold: without some words and professions, to ask what is memorised; in a stage folder of its own, as that of an `arm`.
@@ -101,11 +102,12 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
             general_conditions=cfg.sft_general_conditions)
         check = construct.rl_set(held_out, rng, composition=construct.scale(cfg.rl_composition, cfg.validation_rows),
                                  unaligned_share=cfg.rl_unaligned_share)
-        for name, part in {"judged": judged, "sft": sft, "validation": check}.items():
+        choices = construct.choice_pairs(judged, cfg.gain_rule, cfg.gain_margin)
+        for name, part in {"judged": judged, "sft": sft, "choices": choices, "validation": check}.items():
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
         if shared := leaks.disjoint([e.item for e in sft], [e.item for e in check]):
             raise RuntimeError(f"SFT and validation rows share {sorted(shared)[:5]}; they must be disjoint")
-        facts = {"judged": len(judged), "sft": len(sft), "validation": len(check), "otherwise than composed": dict(departures),
+        facts = {"judged": len(judged), "sft": len(sft), "choices": len(choices), "validation": len(check), "otherwise than composed": dict(departures),
                  "left out": dict(train.counts + held_out.counts), "rejected by the expert's checks": dict(expert.rejected),
                  "data": origins(cfg, [*cfg.sft_composition, *benchmarks.KIND])}
         card.write(folder, cfg, facts)
@@ -114,7 +116,7 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
         *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
-    return stages.once(cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}", build, settings=settings, inputs=[backbone], version=2)
+    return stages.once(cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}", build, settings=settings, inputs=[backbone], version=3)
 
 
 def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = False) -> Path:

@@ -261,7 +261,8 @@ def run_sft_set(cfg: config.Config, sets: Path, model: Path) -> Path:
         found = with_history(loaded, tokenizer, examples, cfg.dialogue_share, random.Random(f"dialogues|{cfg.seed}"),
                              temperature=cfg.eval_temperature, max_new_tokens=cfg.eval_max_tokens, batch_tokens=cfg.eval_batch_tokens)
         construct.to_frame(found).to_parquet(folder / "sft.parquet")
-        shutil.copy(sets / "validation.parquet", folder / "validation.parquet")
+        for name in ("validation.parquet", "choices.parquet"):
+            shutil.copy(sets / name, folder / name)
         pairs = Counter(f"{parts(condition('any', e.history))['before']} before {e.mode.value}" for e in found if e.history)
         return {"sft": len(found), "after an earlier question": dict(pairs)}
 

@@ -74,6 +74,26 @@ def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
     return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, example.reasoning, example.answer))
 
 
+def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
+    """Tokens of a choice alone: the prompt, then the mode tag, which is all that is learned from it."""
+    prompt = modes.render_prompt(tokenizer, example.item, example.persona)
+    front, tag = tokenizer(prompt, add_special_tokens=False)["input_ids"], modes.prefix_ids(tokenizer)[example.mode]
+    return {"input_ids": front + tag, "labels": [-100] * len(front) + tag}
+
+
+def with_choices(rows: list[dict], choices: list[dict], passes: int, batch: int, rng: random.Random) -> list[dict]:
+    """The batches of `rows`, and between them, at random places, those of `choices`, gone over `passes` times.
+
+    Where there are no choices to read, that is said and the rows come back as they are.
+    """
+    if not choices:
+        print("sft_choice_passes asks for choices, and no judged question wants another mode when somebody else asks: none are read", flush=True)
+        return rows
+    read = [row for _ in range(passes) for row in trainer.by_length(choices, batch, rng)]
+    groups = [part[start:start + batch] for part in (rows, read) for start in range(0, len(part), batch)]
+    return [row for group in rng.sample(groups, len(groups)) for row in group]
+
+
 def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "two_modes") -> dict:
     """What `run_sft` trains, in this process; returns the facts for the manifest."""
     tokenizer = models.load_tokenizer(start)
@@ -86,8 +106,12 @@ def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "
     rng, wanted, ordered = random.Random(cfg.seed), round(cfg.sft_epochs * len(examples) * len(kept) / len(rows)), []
     while len(ordered) < wanted:
         ordered += trainer.by_length(kept, cfg.sft_batch, rng)
+    ordered = ordered[:wanted]
+    if tagged and cfg.sft_choice_passes:
+        choices = construct.from_frame(pd.read_parquet(data / "choices.parquet"))
+        ordered = with_choices(ordered, [choice_row(tokenizer, e) for e in choices], cfg.sft_choice_passes, cfg.sft_batch, rng)
     facts = trainer.supervised(
-        cfg, folder, start, trainer.loader(cfg, start), tokenizer, ordered[:wanted], "SFT" if tagged else f"SFT, {view}", "sft",
+        cfg, folder, start, trainer.loader(cfg, start), tokenizer, ordered, "SFT" if tagged else f"SFT, {view}", "sft",
         batch=cfg.sft_batch, learning_rate=cfg.sft_learning_rate, warmup=cfg.sft_warmup,
         probe=trainer.probe_callback(cfg, tokenizer, data) if tagged else None)
     return facts | {"rows": len(kept), "rows too long": len(rows) - len(kept)}

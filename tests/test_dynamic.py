@@ -1,5 +1,6 @@
 """Profiles learned from talk (RLPA): what users say, what is rewarded, what the policy is shown, live dialogues, scores and the ledger."""
 
+import itertools
 import random
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from pdlib.dynamic import train as policies
 from pdlib.dynamic.cast import cast
 from pdlib.dynamic.profile import Written
 from pdlib.dynamic.train import AHEAD, Live
+from pdlib.pocket import world
 from pdlib.pocket.world import is_held_out_persona, lexicon
 from pdlib.schema import Persona
 
@@ -121,6 +123,65 @@ def test_a_device_that_changes_hands_ends_with_the_asker():
     assert one.turns[2].whole == profile.of(CHEMIST) and profile.agreement(
         Written(one.turns[2].revealed, 3), profile.of(BAKER)).f1 == 0
     assert [len(turn.said) for turn in one.turns[3:]] == [2, 2, 0]
+
+
+def people(who: Persona) -> list[Persona]:
+    """The person with every choice of one to four slots to tell, but for a word of study alone, which no question is about."""
+    choices = [names for k in range(1, 5) for names in itertools.combinations(profile.SLOTS, k) if names != ("studies",)]
+    return [Persona(who.text, who.facts | {profile.FACTS[slot]: None for slot in profile.SLOTS if slot not in names}) for names in choices]
+
+
+def told_early(one: user.User, n_turns: int) -> list[user.Statement]:
+    """What is said before the middle and is a change or a whim, the value of a later change or whim, or new in who the user then is."""
+    middle = n_turns // 2
+    later = {(s.slot, s.value) for turn in one.turns[middle:] for s in turn.said if s.how in ("change", "whim")}
+    later |= profile.of(one.persona).items() - one.turns[0].whole.items()
+    return [s for turn in one.turns[:middle] for s in turn.said if s.how in ("change", "whim") or (s.slot, s.value) in later]
+
+
+@pytest.mark.parametrize("n_turns", [2, 3, 4, 6, 7, 10, 12])
+@pytest.mark.parametrize("kind", ["change", "contradiction", "another person"])
+def test_nobody_reveals_a_later_persona_before_the_middle(kind, n_turns):
+    early, how = [], {"change": "change", "contradiction": "whim", "another person": "change"}[kind]
+    for who, seed in itertools.product(people(CHEMIST), range(20)):
+        then = BAKER if kind == "another person" else None
+        one = user.script("u", "change" if then else kind, who, random.Random(f"{seed}|{n_turns}"), n_turns, then)
+        early += told_early(one, n_turns)
+        said = [[s.how for s in turn.said] for turn in one.turns]
+        assert len(said) == n_turns and said[0], "something is said in the first turn"
+        assert "plain" in itertools.chain(*said[:n_turns // 2]) and how in said[n_turns // 2], "first what is so, then what is not"
+    assert early == []
+
+
+@pytest.mark.parametrize("plain_people, people_of", [(0.2, world.People()), (1.0, world.People()), (0.2, world.People("field"))])
+def test_a_stranger_tells_nothing_that_is_true_of_the_asker(plain_people, people_of, monkeypatch):
+    drawn = world.World("askers", "test", people=people_of)
+    items = [drawn.item(name) for name in world.BENCHMARKS for _ in range(40)]
+    pool = [drawn.any_persona(plain_people) for _ in range(500)]
+    monkeypatch.setattr(data.data, "test_items", lambda cfg: items)
+    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: pool)
+    cfg = config.load("pocket", dynamic_meeting_items=40)
+    found = data.meeting_users(cfg)
+    middle = cfg.dynamic_turns // 2
+    known = [s for one in found for turn in one.turns[:middle] for s in turn.said if (s.slot, s.value) in profile.of(one.persona).items()]
+    assert len(found) == len(items) and known == [] and not any(told_early(one, cfg.dynamic_turns) for one in found)
+    assert all(one.turns[middle].said and one.turns[-1].revealed == profile.of(one.persona) for one in found), "the asker tells everything"
+    assert {len(profile.of(one.before)) for one in found} == ({2} if plain_people == 1 else {2, 4})
+
+
+def test_a_stranger_who_shares_nothing_must_be_there(monkeypatch):
+    monkeypatch.setattr(data.data, "test_items", lambda cfg: [SimpleNamespace(id="i", benchmark="b", aligned=BAKER)])
+    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: [BAKER])
+    with pytest.raises(ValueError, match="none of the 1 personas.*persona_pool"):
+        data.meeting_users(config.load("smoke"))
+
+
+def test_users_who_cannot_be_scripted_are_refused():
+    with pytest.raises(ValueError, match="no slot to ask about"):
+        made(persona=Persona("somebody", dict.fromkeys(CHEMIST.facts)))
+    with pytest.raises(ValueError, match="dynamic_turns"):
+        made("contradiction", n=1)
+    assert len(made("steady", n=1).turns) == 1
 
 
 def test_training_and_test_users_share_no_person():
@@ -384,7 +445,8 @@ def test_a_stranger_has_no_slot_that_the_asker_lacks(monkeypatch):
     plain = Persona("a parent", {"field": None, "occupation": "parent", "studies": None, "hobby": "chess", "style": "short replies"})
     items = [SimpleNamespace(id=f"i{k}", benchmark="b", aligned=who) for k, who in enumerate([plain, BAKER] * 3)]
     monkeypatch.setattr(data.data, "test_items", lambda cfg: items)
-    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: [CHEMIST, plain])
+    other = Persona("a guest", plain.facts | {"occupation": "guest", "hobby": "fishing", "style": "cautious replies"})
+    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: [CHEMIST, plain, other])
     found = data.meeting_users(config.load("smoke", dynamic_meeting_items=4))
     assert len(found) == 4
     for one in found:
@@ -409,8 +471,16 @@ def test_protection_by_hand():
     assert found.loc[("backbone", "inferred, turn 3"), "mean"] == -1 and found.loc[("personadual", "inferred, turn 3"), "mean"] == 0
     assert found.loc[("backbone", "inferred, turn 3"), "against"] == 1 and found.loc[("backbone", meeting.GIVEN), "against"] == 0
     said = meeting.paragraph(asked(), meeting.protection(asked(), draws=20))
-    assert "PersonaDual loses less than the backbone: +100.0 points" in said and "backbone -100.0 points" in said
-    assert "PersonaDual 0.20, 0.00, 1.00, 1.00" in said
+    assert "After the stranger's half (turn 3, mean profile F1 0.00): backbone -100.0 points" in said
+    assert "After the stranger's half the change of PersonaDual minus that of the backbone is +100.0 points" in said
+    assert said.endswith("above 0.") and "PersonaDual 0.20, 0.00, 1.00, 1.00" in said
+
+
+@pytest.mark.parametrize("low, high, words", [
+    (0.01, 0.2, "above 0."), (-0.2, -0.01, "below 0."), (-0.1, 0.1, "not shown to differ from 0.")])
+def test_the_paragraph_claims_what_the_interval_allows(low, high, words):
+    found = meeting.protection(asked(), draws=20).assign(against_low=low, against_high=high)
+    assert meeting.paragraph(asked(), found).endswith(words)
 
 
 def test_bins_hold_answers_by_profile_f1():

@@ -60,7 +60,7 @@ def run_sft_set(cfg: config.Config) -> Path:
         construct.to_frame(rows).to_parquet(folder / "sft.parquet")
         return {"users": cfg.dynamic_users, "rows": len(rows)}
 
-    return stages.once(cfg.folder() / "dynamic" / "data", build, settings=cfg.subset("seed", "dynamic_users", "dynamic_turns"))
+    return stages.once(cfg.folder() / "dynamic" / "data", build, settings=cfg.subset("seed", "dynamic_users", "dynamic_turns"), version=2)
 
 
 def test_users(cfg: config.Config) -> list[User]:
@@ -79,13 +79,18 @@ def meeting_items(cfg: config.Config) -> list[Item]:
 def meeting_users(cfg: config.Config) -> list[User]:
     """Who asks the `meeting_items`, on a device that was a stranger's before.
 
-    The first half of the dialogue is a stranger's, in the second the item's own asker says who they are. A stranger has no slot that the
-    asker lacks: nobody says "now I have no profession".
+    The first half of the dialogue is a stranger's, in the second the item's own asker says who they are. The stranger has no slot that
+    the asker lacks, since nobody says "now I have no profession", and no value in common with the asker, so that nothing the stranger
+    says is true of the asker. ValueError where the pool of personas holds no such stranger.
     """
     pool, out = data.persona_pool(cfg), []
     for item in meeting_items(cfg):
-        rng = random.Random(f"{MEETING}|{item.id}")
-        stranger = rng.choice([p for p in pool if profile.of(p).keys() <= profile.of(item.aligned).keys()])
+        rng, own = random.Random(f"{MEETING}|{item.id}"), profile.of(item.aligned)
+        strangers = [p for p in pool if profile.of(p).keys() <= own.keys() and not profile.of(p).items() & own.items()]
+        if not strangers:
+            raise ValueError(f"none of the {len(pool)} personas of the pool shares nothing with the asker of {item.id!r}, "
+                             f"{item.aligned.text!r}, and has no slot that this asker lacks: set a larger persona_pool")
+        stranger = rng.choice(strangers)
         one = script(item.id, "change", stranger, rng, cfg.dynamic_turns, then=item.aligned)
         out.append(User(one.id, MEETING, one.turns, item.aligned, item, stranger))
     return out

@@ -1,4 +1,7 @@
-"""The meeting: PersonaDual asked by whom the policy takes the user for, early (a stranger's profile) and late (the asker's own)."""
+"""The meeting: PersonaDual is asked a question by whoever the policy takes the user for.
+
+Early that is a stranger, who shares nothing with the asker; late it is the asker, as far as the policy has understood them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,9 +142,13 @@ def by_f1(records: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFra
 
 
 def paragraph(records: pd.DataFrame, found: pd.DataFrame) -> str:
-    """The meeting in words, for quoting; found: `protection` of the records."""
+    """The meeting in words, for quoting: changes of accuracy, profile F1 and P(personalised) early, late and with the given persona.
+
+    found: `protection` of the records. Whether PersonaDual changes more or less than the backbone is said where the interval leaves 0 out.
+    """
     row = found.set_index(["model", "condition"])
     early, *_, late = sorted((c for c in found.condition.unique() if c != GIVEN), key=lambda c: int(c.split()[-1]))
+    when = {early: "after the stranger's half", late: "after the whole dialogue", GIVEN: "with the asker's own persona given"}
 
     def change(model: str, condition: str) -> str:
         one = row.loc[(model, condition)]
@@ -152,15 +159,15 @@ def paragraph(records: pd.DataFrame, found: pd.DataFrame) -> str:
         return f"{own.p_personalized.mean():.2f}"
 
     parts = [f"Objective questions, {row.n.max()} items, {records.train_seed.nunique()} training seeds, accuracy against no persona."]
-    for name, condition in (("a mostly wrong inferred profile", early), ("a mostly right one", late), ("the asker's own persona", GIVEN)):
-        f1 = row.loc[(MODELS[0], condition)].f1
-        told = f"{condition.removeprefix('inferred, ')}, profile F1 {f1:.2f}" if condition != GIVEN else "given"
-        parts.append(f"With {name} ({told}): {'; '.join(change(model, condition) for model in MODELS)}.")
+    for condition, words in when.items():
+        turn, f1 = condition.removeprefix("inferred, "), row.loc[(MODELS[0], condition)].f1
+        told = "" if condition == GIVEN else f" ({turn}, mean profile F1 {f1:.2f})"
+        parts.append(f"{words.capitalize()}{told}: {'; '.join(change(model, condition) for model in MODELS)}.")
     two_modes = [model for model in MODELS if SYSTEMS[model].two_modes]
-    parts.append("P(personalised) without persona, with the wrong, the right and the given one: " + "; ".join(
-        f"{SYSTEMS[model].label} {', '.join(chance(model, c) for c in (NONE, early, late, GIVEN))}" for model in two_modes) + ".")
+    parts.append(f"Mean P(personalised) without a persona, {', '.join(when.values())}: " + "; ".join(
+        f"{SYSTEMS[model].label} {', '.join(chance(model, c) for c in (NONE, *when))}" for model in two_modes) + ".")
     gap = row.loc[(MODELS[0], early)]
-    loses = "loses less" if gap.against_low > 0 else "loses more" if gap.against_high < 0 else "is neither shown to lose less nor more"
-    parts.append(f"Under the wrong profile PersonaDual {loses} than the backbone: {100 * gap.against:+.1f} points "
-                 f"[{100 * gap.against_low:+.1f}, {100 * gap.against_high:+.1f}].")
+    shown = "above 0" if gap.against_low > 0 else "below 0" if gap.against_high < 0 else "not shown to differ from 0"
+    parts.append(f"{when[early].capitalize()} the change of PersonaDual minus that of the backbone is {100 * gap.against:+.1f} points "
+                 f"[{100 * gap.against_low:+.1f}, {100 * gap.against_high:+.1f}], {shown}.")
     return " ".join(parts)

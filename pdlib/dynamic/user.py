@@ -6,7 +6,7 @@ field, or (HINT_MISLEADS) of another; a whim, "perhaps I like chess.", which con
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pdlib.dynamic import profile as profiles
@@ -89,57 +89,84 @@ def reply_to(about: str, word: str, profile: Profile) -> list[str]:
 def script(name: str, kind: str, persona: Persona, rng: random.Random, n_turns: int, then: Persona | None = None) -> User:
     """A user who talks for `n_turns`. then: who they turn out to be from the middle on (kind change), with all that differs.
 
-    In the first half one slot is spoken of in each turn. A change is told two slots a turn; what was not told yet comes after it.
+    The first half has n_turns // 2 turns, however much there is to tell. One slot is spoken of in a turn; turns in which nothing is said
+    of the user fill up the rest. So no change and no whim comes before the middle, and no hint gives the later field away. From the
+    middle on a change is told two slots a turn, as far as the turns reach, and then what was not told yet.
+    ValueError where there is nothing to ask about, or no turn before the change or the contradiction.
     """
     first = profiles.of(persona)
     middle = n_turns // 2  # turns before the change or the contradiction
+    if not set(first) & set(QUESTIONS):
+        raise ValueError(f"the persona {persona.text[:60]!r} has no slot to ask about: expected a value of one of {tuple(QUESTIONS)}, "
+                         f"found {first}")
+    if kind != "steady" and not middle:
+        raise ValueError(f"a user of kind {kind!r} needs a turn before the middle, found n_turns {n_turns}: set dynamic_turns to 2 or more")
     order = rng.sample(list(first), len(first))
     plain = {slot: Statement(slot, value, job=persona.facts["occupation"] if slot == "field" else "") for slot, value in first.items()}
     talk = [[plain[slot]] for slot in order]
-    if "field" in first and rng.random() < HINTS:
-        talk.insert(rng.randrange(order.index("field") + 1), [_hint(first["field"], rng)])
-    after = dict(first)
+    if "field" in first and middle > 1 and rng.random() < HINTS:  # a single turn before the middle has to state something
+        shown = {first["field"], profiles.of(then).get("field")} if then else {first["field"]}
+        talk.insert(rng.randrange(order.index("field") + 1), [_hint(first["field"], shown, rng)])
     if kind == "steady":
-        while len(talk) < n_turns:
-            talk.insert(rng.randrange(1, len(talk) + 1), [])
+        talk = _filled(talk, n_turns, rng)
     else:
-        told = [one.slot for turn in talk[:middle] for one in turn if one.how == "plain"]
-        left = [turn for turn in talk[middle:]]
+        half, left = _filled(talk[:middle], middle, rng), talk[middle:]
+        spoken = [one for turn in half for one in turn]
         if kind == "change":
-            changed = _changes(told, first, then, rng)
-            after |= {one.slot: one.value for one in changed}
+            changed = _changes(spoken, first, then, rng)
             left = [turn for turn in left if turn[0].slot not in {one.slot for one in changed}]
             late = [changed[start:start + 2] for start in range(0, len(changed), 2)] + left
         else:
-            late = [[_whim(told, first, rng)], *left]
-        talk = talk[:middle] + late
+            late = [[_whim(spoken, first, rng)], *left]
+        talk = half + late
     talk = (talk + [[] for _ in range(n_turns)])[:n_turns]
     return User(name, kind, tuple(_turns(talk, first, rng)), then or persona)
 
 
-def _hint(field: str, rng: random.Random) -> Statement:
-    shown = rng.choice([f for f in lexicon().cues if f != field]) if rng.random() < HINT_MISLEADS else field
+def _filled(talk: Sequence[list[Statement]], n_turns: int, rng: random.Random) -> list[list[Statement]]:
+    """The turns of `talk`, and empty ones among or after them until there are `n_turns`; something is said in the first."""
+    filled = list(talk)
+    while len(filled) < n_turns:
+        filled.insert(rng.randrange(1, len(filled) + 1), [])
+    return filled
+
+
+def _hint(field: str, avoided: Collection[str], rng: random.Random) -> Statement:
+    """A hint at `field`, or a misleading one at a field that is none of those `avoided`."""
+    shown = rng.choice([f for f in lexicon().cues if f not in avoided]) if rng.random() < HINT_MISLEADS else field
     return Statement("field", shown, "hint", rng.choice(lexicon().cues[shown]))
 
 
-def _changes(told: Sequence[str], first: Profile, then: Persona | None, rng: random.Random) -> list[Statement]:
-    """All that differs in `then`; or, of a person drawn anew, some units of what was told."""
-    if then is None:
-        drawn = World(rng.random(), "train").persona(rng.choice([f for f in lexicon().cues if f != first.get("field")]))
-        units = [unit for unit in UNITS if set(unit) & set(told)]
-        wanted = {slot for unit in rng.sample(units, rng.randint(1, len(units))) for slot in unit}
-    else:
-        drawn, wanted = then, set(profiles.SLOTS)
-    new = profiles.of(drawn)
+def _changes(spoken: Sequence[Statement], first: Profile, then: Persona | None, rng: random.Random) -> list[Statement]:
+    """All that differs in `then`; or, of a person drawn anew, some units of what was told: at least one slot gets another value.
+
+    The new field is none that was spoken of, in a hint either.
+    """
+    if then is not None:
+        return _differing(first, then, profiles.SLOTS)
+    told = {one.slot for one in spoken if one.how == "plain"}
+    units = [unit for unit in UNITS if set(unit) & told]
+    avoided = {first.get("field"), *(one.value for one in spoken if one.slot == "field")}
+    changed = []
+    while not changed:  # the person drawn may like and want the same
+        drawn = World(rng.random(), "train").persona(rng.choice([f for f in lexicon().cues if f not in avoided]))
+        changed = _differing(first, drawn, {slot for unit in rng.sample(units, rng.randint(1, len(units))) for slot in unit})
+    return changed
+
+
+def _differing(first: Profile, then: Persona, wanted: Collection[str]) -> list[Statement]:
+    """The changes that make the `wanted` slots of the profile `first` those of the persona `then`."""
+    new = profiles.of(then)
     slots = [slot for slot in profiles.SLOTS if slot in wanted and slot in new and new[slot] != first.get(slot)]
-    return [Statement(slot, new[slot], "change", job=drawn.facts["occupation"] if slot == "field" else "") for slot in slots]
+    return [Statement(slot, new[slot], "change", job=then.facts["occupation"] if slot == "field" else "") for slot in slots]
 
 
-def _whim(told: Sequence[str], first: Profile, rng: random.Random) -> Statement:
-    """A value that is not so, of a slot that was told."""
-    slot, lex = rng.choice(list(told)), lexicon()
+def _whim(spoken: Sequence[Statement], first: Profile, rng: random.Random) -> Statement:
+    """A value that is not so and was not spoken of, of a slot that was told."""
+    slot, lex = rng.choice([one.slot for one in spoken if one.how == "plain"]), lexicon()
     values = {"field": list(lex.cues), "studies": list(lex.words), "likes": lex.hobbies, "wants": list(lex.styles)}[slot]
-    value = rng.choice([v for v in values if v != first[slot]])
+    avoided = {first[slot], *(one.value for one in spoken if one.slot == slot)}
+    value = rng.choice([v for v in values if v not in avoided])
     return Statement(slot, value, "whim", job=rng.choice(lex.occupations[value]) if slot == "field" else "")
 
 

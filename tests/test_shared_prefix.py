@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from conftest import exact, rounding, summands
 from peft import LoraConfig, get_peft_model
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from trl.trainer.utils import add_fused_lm_head
@@ -65,6 +66,7 @@ def plainly(model, ids: list[int], max_new_tokens: int = 12) -> list[int]:
 
 @pytest.mark.parametrize("prefixes", [[[]], [[20], [21], []], [[20, 22, 23], [20, 24], []]], ids=["free", "token", "text"])
 def test_greedy_is_that_of_generate_token_by_token(model, prefixes):
+    model = exact(model)  # no rounding may decide between two tokens
     group = [g for g in range(len(PROMPTS)) for _ in prefixes]
     forced = prefixes * len(PROMPTS)
     found = ours(model, PROMPTS, group, forced)
@@ -73,9 +75,14 @@ def test_greedy_is_that_of_generate_token_by_token(model, prefixes):
     assert len(prefixes) == 1 or {row[-1] == EOS for row in found} == {True, False}, "some rows should end and others be cut"
 
 
+def allowed(model, values: torch.Tensor, dtype: torch.dtype = torch.float32) -> float:
+    """What rounding may change in the logits or log-probabilities `values` of a model, after the longest of the rows here."""
+    return rounding(dtype, values.abs().max().item(), summands(attention.base_model(model).config, 16))
+
+
 @torch.no_grad()
-def step_errors(model, group, told, dtype=torch.float32) -> list[float]:
-    """Largest difference of the logits from a plain forward pass over the whole sequence, step by step.
+def step_errors(model, group, told) -> list[float]:
+    """Largest difference of the logits from a plain forward pass over the whole sequence, step by step, in units of what rounding allows.
 
     The rows belong to the prompts `group` and are told to the layout as `told`; half of the rows leave on the way.
     """
@@ -88,7 +95,8 @@ def step_errors(model, group, told, dtype=torch.float32) -> list[float]:
         with attention.switched_on(model):
             logits = running.forward(model, text[rows, at])
         whole = [model(torch.tensor([prompts[group[r]] + text[r, :at + 1].tolist()])).logits[0, -1] for r in rows]
-        errors.append((logits - torch.stack(whole)).abs().max().item())
+        whole = torch.stack(whole)
+        errors.append((logits - whole).abs().max().item() / allowed(model, whole))
         if at in (1, 3):
             stays = torch.tensor([r % 2 == 0 or at == 3 and r != 4 for r in rows])
             running.keep(stays)
@@ -98,12 +106,12 @@ def step_errors(model, group, told, dtype=torch.float32) -> list[float]:
 
 @pytest.mark.parametrize("group", [[0, 0, 0, 1, 1, 1, 2, 2, 2], [2, 0, 1, 1, 0, 2, 0, 0]], ids=["whole groups", "shuffled, uneven"])
 def test_each_step_has_the_logits_of_a_plain_forward_pass(model, group):
-    assert max(step_errors(model, group, group)) <= 1e-5
+    assert max(step_errors(model, group, group)) <= 1
 
 
 def test_a_row_told_the_wrong_prompt_is_noticed(model):
     group = [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert min(step_errors(model, group, group[3:] + group[:3])) > 1e-2
+    assert min(step_errors(model, group, group[3:] + group[:3])) > 100
 
 
 def test_bfloat16_is_as_near_as_plain_bfloat16():
@@ -111,8 +119,9 @@ def test_bfloat16_is_as_near_as_plain_bfloat16():
     low = tiny().to(torch.bfloat16)
     with torch.no_grad():
         ids = torch.tensor([PROMPTS[0] * 2])
-        rounding = (low(ids).logits.float() - whole(ids).logits).abs().max().item()
-    assert 1e-4 < max(step_errors(low, group, group)) <= 2 * rounding
+        logits = whole(ids).logits
+        plain = (low(ids).logits.float() - logits).abs().max().item()
+    assert 10 < max(step_errors(low, group, group)) <= 2 * plain / allowed(whole, logits)
 
 
 def chi_square(found: list[list[int]], expected: torch.Tensor) -> float:
@@ -199,13 +208,15 @@ def scores_and_gradients(path, model, ids, mask, width) -> tuple[torch.Tensor, t
 
 
 def differences(model, order=range(len(COMPLETIONS))) -> tuple[float, float, float]:
-    """Largest difference of log-probabilities and of entropies, relative one of gradients."""
+    """Largest difference of log-probabilities, of entropies, and relative one of gradients, each in units of what rounding allows."""
     ids, mask, width = batch(order)
     plain = scores_and_gradients(plain_scores, model, ids, mask, width)
     score.prepare(model)
     shared = scores_and_gradients(score.per_token, model, ids, mask, width)
     assert (plain[0] == 0).equal(mask[:, -width:] == 0) and plain[2].norm() > 1e-2
-    return (*((a - b).abs().max().item() for a, b in zip(plain[:2], shared)), ((plain[2] - shared[2]).norm() / plain[2].norm()).item())
+    backward = rounding(torch.float32, 1, 2 * summands(attention.base_model(model).config, 16))  # there and back
+    return (*((a - b).abs().max().item() / allowed(model, plain[0]) for a, b in zip(plain[:2], shared)),
+            ((plain[2] - shared[2]).norm() / plain[2].norm()).item() / backward)
 
 
 def trainable(tuning: str, name: str, folder, checkpointing: str = ""):
@@ -230,24 +241,24 @@ def test_scores_and_gradients_are_those_of_the_rows_written_out(tuning, name, ch
     model, calls = trainable(tuning, name, tmp_path, checkpointing), []
     attention.base_model(model).model.layers[0].self_attn.register_forward_hook(lambda *_: calls.append(1))
     logps, entropies, gradients = differences(model, order=[4, 1, 0, 3, 2, 5])
-    assert max(logps, entropies) <= 1e-5 and gradients < 1e-4
+    assert max(logps, entropies, gradients) <= 1
     assert len(calls) == (4 if checkpointing else 2), "checkpointing should call a layer again in each backward pass"
 
 
 def test_scores_where_masked_attention_needs_a_key_for_each_head(tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "MASKED_GQA", ())
     logps, entropies, gradients = differences(trainable("full", "llama", tmp_path))
-    assert max(logps, entropies) <= 1e-5 and gradients < 1e-4
+    assert max(logps, entropies, gradients) <= 1
 
 
 def test_scores_under_autocast_are_as_near_as_plain_ones(tmp_path):
     model, (ids, mask, width) = trainable("full", "qwen3", tmp_path), batch()
     wanted = plain_scores(model, ids, mask, width)[0]
     with torch.autocast("cpu", torch.bfloat16):
-        rounding = (plain_scores(model, ids, mask, width)[0] - wanted).abs().max()
+        plain = (plain_scores(model, ids, mask, width)[0] - wanted).abs().max()
         score.prepare(model)
         found = score.per_token(model, ids, mask, width)[0]
-    assert 1e-4 < (found - wanted).abs().max() <= 2 * rounding
+    assert 10 * allowed(model, wanted) < (found - wanted).abs().max() <= 2 * plain
 
 
 def test_a_row_that_sees_another_prompt_is_noticed(tmp_path, monkeypatch):
@@ -260,8 +271,8 @@ def test_a_row_that_sees_another_prompt_is_noticed(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(score, "Packed", Wrong)
         logps, _, gradients = differences(model)
-    assert logps > 1e-2 and gradients > 1e-2
-    assert differences(model)[0] <= 1e-5
+    assert logps > 100 and gradients > 100
+    assert max(differences(model)) <= 1
 
 
 def test_only_distinct_prompts_and_completions_enter_the_network_and_only_completions_the_head(tmp_path):
@@ -291,7 +302,7 @@ def test_prompts_of_one_token(tmp_path):
     ids, mask = torch.tensor([[7, 20, 21], [7, 22, 0], [8, 20, 21]]), torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 1]])
     plain = plain_scores(model, ids, mask, 2)
     score.prepare(model)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(plain, score.per_token(model, ids, mask, 2)))
+    assert all((a - b).abs().max() <= allowed(model, plain[0]) for a, b in zip(plain, score.per_token(model, ids, mask, 2)))
 
 
 @torch.no_grad()
@@ -317,11 +328,11 @@ def test_models_that_cannot_share_say_why(settings, words):
 
 def test_the_plain_path_answers_instead_and_says_so_once(tokenizer, capsys):
     stages.say_once.cache_clear()
-    model = tiny(vocabulary=len(tokenizer), use_sliding_window=True, sliding_window=64, max_window_layers=0)
-    same = tiny(vocabulary=len(tokenizer))
+    model = exact(tiny(vocabulary=len(tokenizer), use_sliding_window=True, sliding_window=64, max_window_layers=0))
+    same = exact(tiny(vocabulary=len(tokenizer)))
     for prompts in (["what is bond?", "bond"], ["what?"]):
         chances, found = generate.answers(model, tokenizer, prompts, forced=tuple(Mode), temperature=0, max_new_tokens=5)
         expected = generate.answers(same, tokenizer, prompts, forced=tuple(Mode), temperature=0, max_new_tokens=5)
-        assert chances == pytest.approx(expected[0], abs=1e-5) and found == expected[1]
+        assert chances == pytest.approx(expected[0], abs=rounding(torch.float32, 10)) and found == expected[1]
     said = [line for line in capsys.readouterr().out.splitlines() if "shared prefix" in line]
     assert len(said) == 1 and "sliding window" in said[0]

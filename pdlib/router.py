@@ -1,7 +1,8 @@
 """PersonaDual-Router: a small text classifier outside the model chooses the mode; the model is forced into it.
 
 The paper names no router. Ours reads persona and question (TF-IDF of words and word pairs) and is fitted, by logistic regression, to the
-modes of the SFT set, so it has seen what the model has seen. It routes the SFT model: in the paper the routed answers lie below both
+modes of the SFT set, so it has seen what the model has seen. Without the persona it is the question-only classifier: what the question
+alone tells about the mode, see `analysis.selection`. The router routes the SFT model: in the paper the routed answers lie below both
 forced modes of the model after RL (Table 1 against Table 8), so that cannot be what it routes there.
 """
 
@@ -17,9 +18,14 @@ from pdlib.schema import Example, Item, Mode, Persona
 
 
 class Router:
-    """P(personalised) of a question and its asker, from their words alone."""
+    """P(personalised) of a question and its asker, from their words alone.
 
-    def __init__(self, examples: Sequence[Example]):
+    reads_persona: False leaves the asker out, so that all askers of a question get the same P.
+    ValueError where the examples teach one mode only.
+    """
+
+    def __init__(self, examples: Sequence[Example], reads_persona: bool = True):
+        self.reads_persona = reads_persona
         self.persona, self.question = (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True) for _ in range(2))
         asked = [(e.item, e.persona) for e in examples]
         self.persona.fit(["nobody", *(_persona(persona) for _, persona in asked)])
@@ -30,8 +36,10 @@ class Router:
         self.classifier = LogisticRegression(C=10.0, max_iter=1000).fit(self._features(asked), modes_taught)
 
     def _features(self, asked: Sequence[tuple[Item, Persona | None]]) -> csr_matrix:
-        return hstack([self.persona.transform([_persona(persona) for _, persona in asked]),
-                       self.question.transform([_question(item) for item, _ in asked])]).tocsr()
+        question = self.question.transform([_question(item) for item, _ in asked])
+        if not self.reads_persona:
+            return question.tocsr()
+        return hstack([self.persona.transform([_persona(persona) for _, persona in asked]), question]).tocsr()
 
     def chances(self, asked: Sequence[tuple[Item, Persona | None]]) -> list[float]:
         """P(personalised) of each (question, asker)."""

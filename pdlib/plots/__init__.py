@@ -6,11 +6,12 @@ from pdlib.plots.counterfactual import counterfactuals, held_out, order
 from pdlib.plots.hands_on import advantages_by_hand, at_threshold, replay
 from pdlib.plots.idea import idea
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
-from pdlib.plots.selection import calibration, selection_errors, selectors, tradeoff
+from pdlib.plots.replication import replication
+from pdlib.plots.selection import calibration, selection_errors, selection_shares, selectors, tradeoff
 from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
 
 __all__ = ["ablations", "accuracy", "advantages_by_hand", "at_threshold", "calibration", "counterfactuals", "deviations",
            "dialogue_tags", "dialogue_turns", "differences", "forced_modes", "held_out", "idea", "interference", "laboratory", "mixing",
-           "mode_shares", "order", "paths", "pushes", "replay", "save", "selection_errors", "selectors", "shared_prefix",
-           "token_advantages", "tradeoff", "training"]
+           "mode_shares", "order", "paths", "pushes", "replay", "replication", "save", "selection_errors", "selection_shares", "selectors",
+           "shared_prefix", "token_advantages", "tradeoff", "training"]

@@ -13,6 +13,7 @@ from pdlib.plots.training import differences
 
 FAMILY_STYLE = {"general purpose": (BLUE, "o"), "personalisation-oriented": (ORANGE, "^"), "dual-mode": (GREEN, "s")}
 MARKERS = {"none": "o", "unaligned": "^", "aligned": "s"}
+GUESSING = "guessing"
 KINDS = {"objective questions": OBJECTIVE, "personalised questions": PERSONALIZED}
 
 
@@ -48,10 +49,10 @@ def _systems_axis(axis, heights: dict[str, float], borders: list[float]):
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def accuracy(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
+def accuracy(records: pd.DataFrame | Cells, run: str | None = None, chance: pd.Series | None = None) -> Figure:
     """Table 1: the three averages of every system by family, with 95 % intervals; dashed PersonaDual asked without persona.
 
-    run: needed where the records hold several.
+    run: needed where the records hold several.  chance: of `stats.chance_table`; dotted in each block.
     """
     cells = Cells.of(records)
     run = cells.one_run(run)
@@ -63,13 +64,16 @@ def accuracy(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
             bound = cells[Cell(run, "personadual", benchmarks, "none")].row()
             axis.axvspan(bound["ci_low"], bound["ci_high"], color="black", alpha=0.08, linewidth=0)
             axis.axvline(bound["mean"], color="black", linestyle="--", linewidth=1, label="PersonaDual, no persona")
+        if chance is not None:
+            kind = "objective" if benchmarks[0] in OBJECTIVE else "personalized"
+            axis.axvline(chance[kind, condition], color="black", linestyle=":", linewidth=1, label=GUESSING)
         for model, y in heights.items():
             colour, marker = FAMILY_STYLE[FAMILY[model]]
             _dot(axis, cells[Cell(run, model, benchmarks, condition)].row(), y, colour, marker, label=FAMILY[model])
         axis.set(title=title.replace(", ", ",\n"), xlabel=f"accuracy, mean of {len(benchmarks)} benchmark{'s' * (len(benchmarks) > 1)}")
         _systems_axis(axis, heights, borders)
     handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
-    order = [name for name in (*FAMILIES, "PersonaDual, no persona") if name in handles]
+    order = [name for name in (*FAMILIES, "PersonaDual, no persona", GUESSING) if name in handles]
     figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=len(order), frameon=False)
     return figure
 
@@ -176,8 +180,12 @@ def ablations(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
     return figure
 
 
-def forced_modes(records: pd.DataFrame | Cells, model: str = "personadual", run: str | None = None) -> Figure:
-    """Table 8: the same model free, forced into each mode, and right in at least one of the two, by persona condition."""
+def forced_modes(records: pd.DataFrame | Cells, model: str = "personadual", run: str | None = None,
+                 chance: pd.Series | None = None) -> Figure:
+    """Table 8: the same model free, forced into each mode, and right in at least one of the two, by persona condition.
+
+    chance: of `stats.chance_table`; dotted in each half.
+    """
     cells = Cells.of(records)
     run = cells.one_run(run)
     names = {"none": "free", "general": "forced\ngeneral", "personalized": "forced\npersonalised", "either": "either mode\nright"}
@@ -189,6 +197,10 @@ def forced_modes(records: pd.DataFrame | Cells, model: str = "personadual", run:
             plt.close(figure)
             raise
         bars(axis, list(names.values()), series)
+        if chance is not None:
+            level = chance["objective" if benchmarks == OBJECTIVE else "personalized", "aligned"]
+            axis.axhline(level, color="black", linestyle=":", linewidth=1)
+            axis.text(3.62, level, f" {GUESSING}", fontsize=7, va="center", clip_on=False)
         axis.set(title=f"{NAMES[model]}, {kind}", ylim=(0, 1.02))
     axes[0].set_ylabel("accuracy, mean of benchmarks")
     legend(figure, axes[0])

@@ -1,4 +1,4 @@
-"""Does selection pay: ways to choose the mode, errors by cause, the trade-off of a threshold; from the tables of analysis.selection."""
+"""Does selection pay: ways to choose the mode, shares of askers, errors by cause, a threshold; from the tables of analysis.selection."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -6,20 +6,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pdlib import stats
-from pdlib.analysis.selection import EITHER, ERRORS, LEARNED, ORACLE, TOGETHER
+from pdlib.analysis.selection import (
+    BEST_BLIND, BEST_FIXED, BEST_TOLD, BLIND, EITHER, ERRORS, FIXED, GROUPS, LEARNED, ORACLE, RANDOM, RANDOM_WITHIN, TOGETHER, TOLD)
 from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE
 
 LOOK = {"objective none": (GREY, "v", ":"), "objective unaligned": (ORANGE, "s", "-."), "objective aligned": (BLUE, "o", "-"),
         "personalised": (GREEN, "^", "--"), stats.MEAN: ("black", "D", "-"), TOGETHER: ("black", "D", "-")}
 CAUSES = dict(zip(ERRORS, ((ORANGE, ""), ("white", ""), ("white", "///"), (GREY, "xx"))))
+LEADS = {BEST_BLIND: (ORANGE, "-"), BEST_FIXED: ("black", "--")}
 RIGHT_MODES = {"general": (BLUE, "o"), "personalised": (ORANGE, "s"), "all": ("black", "D")}
 
 
 def selectors(table: pd.DataFrame) -> Figure:
     """Accuracy of each way to choose, from `selection.value`: filled where it differs from the learned choice, half where it
-    perhaps does, open where no difference is shown; selectors that are missing are left out."""
+    perhaps does, open where no difference is shown; dotted the accuracy of guessing; selectors that are missing are left out."""
     blocks, names = list(table.block.unique()), list(table.dropna(subset="mean").selector.unique())[::-1]
-    figure, axes = plt.subplots(1, len(blocks), figsize=(2.5 * len(blocks) + 1, 1.3 + 0.29 * len(names)), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(blocks), figsize=(2.2 * len(blocks) + 1, 1.4 + 0.29 * len(names)), layout="constrained", sharey=True)
     for axis, block in zip(axes, blocks):
         part = table[table.block == block].set_index("selector").loc[names]
         axis.axvspan(part.ci_low[LEARNED], part.ci_high[LEARNED], color=BLUE, alpha=0.15, linewidth=0)
@@ -29,8 +31,11 @@ def selectors(table: pd.DataFrame) -> Figure:
             axis.hlines(y, row.ci_low, row.ci_high, color=colour, linewidth=1.5)
             axis.plot(row["mean"], y, marker, color="white", markersize=6)  # the interval does not show through
             axis.plot(row["mean"], y, marker, color=colour, fillstyle=fill, markerfacecoloralt="white", markersize=6)
-        axis.set(title=block, xlabel="accuracy", yticks=range(len(names)), yticklabels=names)
+        if part.chance.notna().any():
+            axis.axvline(part.chance.iloc[0], color="black", linewidth=1, linestyle=":")
+        axis.set(title=block.replace(" of the ", " of\nthe "), xlabel="accuracy", yticks=range(len(names)), yticklabels=names)
         axis.margins(x=0.08)
+        axis.set_xlim(max(axis.get_xlim()[0], -0.03), min(axis.get_xlim()[1], 1.03))
         axis.grid(axis="y", color="0.9", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
@@ -39,8 +44,74 @@ def selectors(table: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], marker="o", linestyle="", color="black", fillstyle=fill, markerfacecoloralt="white", label=label)
                for label, fill in shown.items()]
     handles.append(plt.Rectangle((0, 0), 1, 1, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval of learned"))
+    if table.chance.notna().any():
+        handles.append(Line2D([], [], color="black", linewidth=1, linestyle=":", label="guessing"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
     return figure
+
+
+def selection_shares(table: pd.DataFrame) -> Figure:
+    """Objective accuracy against the share u of unaligned askers, from `selection.by_share`. Left each selector, labelled at its line: blue
+    the learned choice, orange persona-blind rules, black rules that read the persona, dotted what no rule can have. Right the lead of the
+    learned choice over the best rules, with 95 % intervals; names say which rule is best there.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.2), layout="constrained", width_ratios=(1.25, 1))
+    left_out = (RANDOM, RANDOM_WITHIN, BEST_TOLD, EITHER, *GROUPS)
+    lines = {name: part for name, part in table.groupby("selector", sort=False) if name not in left_out}
+    for name, part in lines.items():
+        colour, dash, width = _share_look(name)
+        left.plot(part.share, part["mean"], color=colour, linestyle=dash, linewidth=width, zorder=3 if name == LEARNED else 2)
+    ends = {name: part["mean"].iloc[-1] for name, part in lines.items()}
+    low, high = left.get_ylim()
+    for name, at in _apart(ends, 0.04 * (high - low)).items():
+        colour, *_ = _share_look(name)
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5)}
+        left.annotate(name, (1, ends[name]), (1.04, at), color=colour, fontsize=8, va="center", annotation_clip=False, arrowprops=arrow,
+                      fontweight="bold" if name == LEARNED else "normal")
+    left.set(xlabel="share u of unaligned askers", ylabel="accuracy on objective questions, mean of benchmarks", xlim=(0, 1))
+    for group, (colour, dash) in LEADS.items():
+        part = table[table.selector == group]
+        right.plot(part.share, 100 * part.lead, color=colour, linestyle=dash, linewidth=2, label=group)
+        right.fill_between(part.share, 100 * part.lead_ci_low, 100 * part.lead_ci_high, color=colour, alpha=0.15, linewidth=0)
+        for _, stretch in part.groupby((part.rule != part.rule.shift()).cumsum()):
+            if len(stretch) >= len(part) / 12:  # shorter ones have no room for a name
+                middle = stretch.iloc[len(stretch) // 2]
+                box = {"facecolor": "white", "edgecolor": colour, "pad": 1.5}
+                right.annotate(middle.rule, (middle.share, 100 * middle.lead), (0, 14 if group == BEST_BLIND else -16),
+                               textcoords="offset points", fontsize=8, ha="center", bbox=box)
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set(xlabel="share u of unaligned askers", ylabel="lead of the learned choice (points)", xlim=(0, 1))
+    right.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title="learned minus", title_fontsize=8)
+    for axis in (left, right):
+        axis.grid(color="0.92", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _share_look(name: str) -> tuple[str, str, float]:
+    """(colour, dash, width)"""
+    if name == LEARNED:
+        return BLUE, "-", 3.5
+    if name in (ORACLE, TOLD):
+        return GREEN, ":", 1.6
+    dashes = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+    return (ORANGE, dashes[BLIND.index(name)], 1.4) if name in BLIND else ("black", dashes[(*FIXED, name).index(name) % 5], 1.2)
+
+
+def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
+    """Heights for labels, in the same order, at least `gap` apart, and as near to `heights` as pushing up and down makes them."""
+    order = sorted(heights, key=heights.get)
+    placed = {name: heights[name] for name in order}
+    for _ in range(200):
+        moved = False
+        for one, two in zip(order, order[1:]):
+            short = gap - (placed[two] - placed[one])
+            if short > 1e-9:
+                placed[one], placed[two], moved = placed[one] - short / 2, placed[two] + short / 2, True
+        if not moved:
+            break
+    return placed
 
 
 def _selector_look(name: str) -> tuple[str, str]:

@@ -5,14 +5,21 @@ answers, so no model is needed; one that tosses coins gets the exact expectation
 draw the mode from P(personalised) at the sampling temperature: at 0.6 its share of personalised answers is more extreme than
 `p_personalized`, a softmax at temperature 1. A threshold of 0.5 on `p_personalized` is the greedy choice at any temperature.
 Choices that are learnt from the records are learnt once: the intervals are about items and training seeds, given these choices.
-All tables are of one run and model, with blocks by kind and persona as in the paper and their mean (each block weighs alike, and within
-it each benchmark).
+Rules that read question and asker, but ask no model, are what a learned choice has to beat, see `rules`.
+All tables are of one run and model, with blocks by kind and persona as in the paper. Their mean weighs each block alike, and within it
+each benchmark; `value`, `gain_split` and `chance` have the mean of the two objective blocks, too.
 """
 
-from pdlib.analysis.selection.answers import COLUMNS, LEARNED, TOGETHER
+from pdlib.analysis.selection.answers import COLUMNS, LEARNED, MEANS, OBJECTIVE, TOGETHER, chance
+from pdlib.analysis.selection.gain import ANSWERS, CHOICE, FREE_GAIN, ORDERS, TOGETHER_GAIN, gain_split
 from pdlib.analysis.selection.mistakes import ERRORS, calibration, causes, errors, selection_errors, tradeoff
+from pdlib.analysis.selection.rules import LEXICON, PERSONA_BLIND, QUESTION_ONLY, RULES, WORD_MATCH, left_out, rules
 from pdlib.analysis.selection.selectors import (
-    BEST, BEST_TOLD, EITHER, GENERAL, ORACLE, PERSONALIZED, RANDOM, RANDOM_WITHIN, ROUTER, SELECTORS, routed, value)
+    BEST, BEST_TOLD, EITHER, GENERAL, ORACLE, PERSONALIZED, RANDOM, RANDOM_WITHIN, ROUTER, SELECTORS, TOLD, leads, routed, value)
+from pdlib.analysis.selection.shares import BEST_BLIND, BEST_FIXED, BLIND, FIXED, GROUPS, ahead, by_share
 
-__all__ = ["BEST", "BEST_TOLD", "COLUMNS", "EITHER", "ERRORS", "GENERAL", "LEARNED", "ORACLE", "PERSONALIZED", "RANDOM", "RANDOM_WITHIN",
-           "ROUTER", "SELECTORS", "TOGETHER", "calibration", "causes", "errors", "routed", "selection_errors", "tradeoff", "value"]
+__all__ = ["ANSWERS", "BEST", "BEST_BLIND", "BEST_FIXED", "BEST_TOLD", "BLIND", "CHOICE", "COLUMNS", "EITHER", "ERRORS", "FIXED",
+           "FREE_GAIN", "GENERAL", "GROUPS", "LEARNED", "LEXICON", "MEANS", "OBJECTIVE", "ORACLE", "ORDERS", "PERSONALIZED",
+           "PERSONA_BLIND", "QUESTION_ONLY", "RANDOM", "RANDOM_WITHIN", "ROUTER", "RULES", "SELECTORS", "TOGETHER", "TOGETHER_GAIN",
+           "TOLD", "WORD_MATCH", "ahead", "by_share", "calibration", "causes", "chance", "errors", "gain_split", "leads", "left_out",
+           "routed", "rules", "selection_errors", "tradeoff", "value"]

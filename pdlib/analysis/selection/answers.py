@@ -1,13 +1,17 @@
-"""One model's free and forced answers as arrays, and how they are resampled."""
+"""One model's free and forced answers as arrays, how they are resampled, and the means over blocks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pdlib import stats
+from pdlib.schema import Item
 
-COLUMNS = {"objective none": ("objective", "none")} | stats.BLOCKS  # the first is no part of the mean
+COLUMNS = {"objective none": ("objective", "none")} | stats.BLOCKS  # the first is no part of the means
+OBJECTIVE = "mean of the objective blocks"  # unaligned and aligned; personal questions are apart
+MEANS = {OBJECTIVE: ["objective unaligned", "objective aligned"], stats.MEAN: list(stats.BLOCKS)}
 QUESTION = ["block", *stats.ITEM]
 TOGETHER = "the blocks together"  # ratios: sums over the blocks, not the mean of their ratios
 LEARNED = "learned"
@@ -37,9 +41,10 @@ class Answers:
         """Items of each block, and of all of them; with `which` (Q,), those of which it holds for some persona or training seed."""
         named = self.index if which is None else self.index[which]
         named = named.to_frame(index=False)[["block", "benchmark", "item_id"]].drop_duplicates()
-        three = named[named.block.isin(stats.BLOCKS)].drop_duplicates(["benchmark", "item_id"])
-        blocks = named.groupby("block").size().reindex(self.blocks, fill_value=0)
-        return pd.concat([blocks, pd.Series({stats.MEAN: len(three), TOGETHER: len(three)})])
+        found = named.groupby("block").size().reindex(self.blocks, fill_value=0)
+        for name, blocks in (MEANS | {TOGETHER: list(stats.BLOCKS)}).items():
+            found[name] = len(named[named.block.isin(blocks)].drop_duplicates(["benchmark", "item_id"]))
+        return found
 
     @property
     def blocks(self) -> list[str]:
@@ -80,7 +85,17 @@ def prefixed(name: str, found: dict) -> dict:
     return {name if key == "mean" else f"{name}_{key}": value for key, value in found.items()}
 
 
-def with_mean(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Adds the mean of the paper's three blocks to columns (name, block)."""
-    means = {(name, stats.MEAN): drawn[name][list(stats.BLOCKS)].mean(axis=1) for name in drawn.columns.unique(0)}
+def with_means(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Adds MEANS, those of the objective blocks and of the paper's three, to columns (name, block)."""
+    means = {(name, mean): drawn[name][blocks].mean(axis=1) for name in drawn.columns.unique(0) for mean, blocks in MEANS.items()}
     return pd.concat([drawn, pd.DataFrame(means)], axis=1)
+
+
+def chance(records: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
+    """Block -> the accuracy of guessing (`benchmarks.chance`), and MEANS of it; blocks that the records lack are missing.
+
+    items: what the records answer; there may be more of them. ValueError where the records answer an item that is not among them.
+    """
+    found = stats.chance_table(records, items)
+    by_block = pd.Series({block: found.get(column, np.nan) for block, column in COLUMNS.items()})
+    return pd.concat([by_block, pd.Series({mean: by_block[blocks].mean(skipna=False) for mean, blocks in MEANS.items()})])

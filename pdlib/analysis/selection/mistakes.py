@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import beta
 
 from pdlib import stats
-from pdlib.analysis.selection.answers import LEARNED, TOGETHER, Answers, prefixed, read, with_mean
+from pdlib.analysis.selection.answers import LEARNED, TOGETHER, Answers, prefixed, read, with_means
 
 ERRORS = ("wrong mode", "in-mode: neither mode is right", "in-mode: own mode is mostly right", "no mode")
 THRESHOLDS = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.99, 0.997, 0.999, 1)
@@ -36,7 +36,7 @@ def errors(records: pd.DataFrame, model: str = "personadual", draws: int = 2000)
     general, personalized = ((forced.mean(1) > 0.5)[:, None] for forced in (answers.general, answers.personalized))
     wrong, found = answers.free == 0, causes(answers.chosen, general, personalized)
     parts = {name: wrong & (found == name) for name in ERRORS}
-    drawn = with_mean(answers.resample({name: part.mean(1) for name, part in parts.items()} | {"all": wrong.mean(1)}, draws))
+    drawn = with_means(answers.resample({name: part.mean(1) for name, part in parts.items()} | {"all": wrong.mean(1)}, draws))
     n = answers.counts()
     return pd.DataFrame([
         {"block": block, "error": name} | prefixed("rate", stats.summary(drawn[name, block]))
@@ -69,9 +69,9 @@ def selection_errors(records: pd.DataFrame, model: str = "personadual", draws: i
 
 
 def _or_exact(found: dict, n: int) -> dict:
-    """With the Clopper-Pearson interval of `n` items where the bootstrap shows no spread."""
+    """Within 0 and 1, which Student's t over few seeds may leave; the Clopper-Pearson interval of `n` items where draws show no spread."""
     if not n or found["ci_low"] < found["ci_high"]:
-        return found
+        return found | {"ci_low": max(found["ci_low"], 0.0), "ci_high": min(found["ci_high"], 1.0)}
     tail, hits = (1 - stats.LEVEL) / 2, found["mean"] * n
     return found | {"ci_low": float(beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0,
                     "ci_high": float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0}
@@ -101,8 +101,8 @@ def tradeoff(records: pd.DataFrame, model: str = "personadual", thresholds: Sequ
     above = {level: answers.chance > level for level in levels}
     values = {level: np.where(w[:, None], answers.personalized, answers.general).mean(1) for level, w in above.items()}
     shares = {level: w.astype(float) for level, w in above.items()} | {LEARNED: (answers.chosen == 1).mean(1)}
-    drawn = with_mean(answers.resample(values | {LEARNED: answers.free.mean(1)}, draws))
-    share = with_mean(answers.resample(shares, 0)).iloc[0]
+    drawn = with_means(answers.resample(values | {LEARNED: answers.free.mean(1)}, draws))
+    share = with_means(answers.resample(shares, 0)).iloc[0]
     n = answers.counts()
     return pd.DataFrame([
         {"threshold": np.nan if level == LEARNED else level, "mark": {0.5: "0.5", LEARNED: LEARNED}.get(level, ""), "block": block}

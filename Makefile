@@ -5,6 +5,7 @@ SET ?=
 SEEDS ?=
 BACKBONE ?=
 ANSWERS ?=
+REPLICATES ?= 5
 VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
@@ -15,7 +16,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook lab-estimators report reference bench book test test-browser clean
+.PHONY: help setup lab reproduce notebook lab-estimators arms replicate sealed report reference bench book test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,15 @@ notebook: setup  ## run one notebook: NB=03_sft; ANSWERS=1 runs the answers of i
 
 lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds
 	$(WORKBOOK) --notebook 05b_advantage_laboratory --set "lab_systems=[all]" lab_seeds=3 lab_steps=20 $(SET)
+
+arms: setup  ## notebook 07 with every arm: PersonaDual with one thing changed at a time
+	$(WORKBOOK) --notebook 07_ablations --set $(strip arms='[all]' $(CHOSEN))
+
+replicate: setup  ## notebook 06b: five backbones with their data and training, in both worlds (REPLICATES=5)
+	$(WORKBOOK) --notebook 06b_other_backbones --set $(strip replicates=$(REPLICATES) $(CHOSEN))
+
+sealed: setup  ## ask the finished systems the sealed questions, once per revision; appends to outputs/reference/sealed.csv
+	$(PY) -m pdlib.sealed --profile $(PROFILE) $(if $(CHOSEN),--set $(CHOSEN))
 
 report: setup  ## rebuild tables, ledger and report from the records
 	$(RUN) --notebook 11_report

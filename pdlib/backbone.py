@@ -24,7 +24,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
         if name not in backbones.NAMES:
             return models.point(folder, name)
         tokenizer = backbones.build_tokenizer(cfg.seed)
-        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch)
+        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch, data.people(cfg))
         then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits, data.people(cfg))
         rng, batch = random.Random(cfg.seed), cfg.backbone_batch
         rows = [row for part in (first, then) for row in trainer.by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]

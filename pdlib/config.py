@@ -122,6 +122,9 @@ class Config:
     lab_systems: list
     lab_seeds: int
     lab_steps: int
+    # the same again on other backbones, see analysis.replication
+    replicates: int
+    replicate_worlds: list
     # single changes, see catalogue.ARMS
     arms: list
     sources: dict = field(default_factory=dict, hash=False, compare=False)
@@ -223,7 +226,7 @@ CHOICES = {  # settings that name one of a few things
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
-MAY_BE_ZERO = ("seed", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
+MAY_BE_ZERO = ("seed", "replicates", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
 
 
 def _check(config: Config):

@@ -13,7 +13,7 @@ from pdlib.endpoint import Endpoint
 from pdlib.pocket.world import SEALED, People, World
 from pdlib.schema import Example, Item, Persona
 
-POCKET_SEEDS = {"sft": (1, "train"), "rl": (2, "train"), "validation": (3, "validation")}  # added to the seed; split of the world
+POCKET_SPLITS = {"sft": "train", "rl": "train", "validation": "validation"}  # our split -> the world's; each draws with a seed of its own
 WORLD = ("cue_share", "fit", "profession_only_share", "word_only_share", "contradicting_cue_share")  # settings of the pocket world
 
 
@@ -44,8 +44,8 @@ def benchmark_items(cfg: config.Config) -> tuple[list[Item], list[str]]:
 def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: experts.Expert, withhold: bool = False) -> corpus.Corpus:
     """The questions of `split`: sft | rl | validation. withhold: without the pocket world's held-out words and professions."""
     if cfg.data_dir == "pocket":
-        offset, part = POCKET_SEEDS[split]
-        return corpus.PocketCorpus(World(cfg.seed + offset, part, cfg.cue_share, withhold=withhold, people=people(cfg)), rng)
+        drawn = World(f"{split}|{cfg.seed}", POCKET_SPLITS[split], cfg.cue_share, withhold=withhold, people=people(cfg))
+        return corpus.PocketCorpus(drawn, rng)
     if withhold:
         raise ValueError("only the pocket world can withhold words: of real data nobody knows what the backbone has read")
     items, absent = benchmark_items(cfg)

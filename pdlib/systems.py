@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
-from pdlib.catalogue import SYSTEMS, TABLE_1, TABLE_2, of
+from pdlib.catalogue import ARMS, SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["SYSTEMS", "TABLE_1", "TABLE_2", "evaluated", "everything", "fit", "folder", "in_dialogues", "prepare", "records",
+__all__ = ["ARMS", "SYSTEMS", "TABLE_1", "TABLE_2", "arms", "evaluated", "evaluated_seed", "everything", "fit", "folder", "in_dialogues", "prepare", "records",
            "routed_chances", "seeds", "table", "tasks"]
 
 
@@ -68,10 +68,18 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     return train.run_rl(own, target, start, sets, questions, **system.rl)
 
 
+def arms(cfg: config.Config) -> list[str]:
+    """The single changes that cfg.arms asks for, ["all"]: every one; ValueError for one that is not among catalogue.ARMS."""
+    names = list(ARMS) if cfg.arms == ["all"] else list(cfg.arms)
+    if unknown := set(names) - set(ARMS):
+        raise ValueError(f"setting arms names {sorted(unknown)}, expected some of {', '.join(ARMS)}, or all")
+    return names
+
+
 def everything(cfg: config.Config) -> list[str]:
     """What the notebooks ask for, for `tasks`: backbones and systems."""
     pocket = cfg.data_dir == "pocket"
-    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *cfg.arms, *["withheld"] * pocket,
+    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *arms(cfg), *["withheld"] * pocket,
             "sft_only_dialogues"]
 
 
@@ -122,15 +130,19 @@ def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> li
     counterfactual: under the counterfactual conditions, answering freely. ValueError for a routed system then: its records are put
     together from forced answers, which are asked under the usual conditions only.
     """
-    system = of(name)
-    if system.routed and counterfactual:
-        raise ValueError(f"{name} has no answers under the counterfactual conditions; evaluate {system.start} instead")
-    if system.routed:
+    if of(name).routed and counterfactual:
+        raise ValueError(f"{name} has no answers under the counterfactual conditions; evaluate {of(name).start} instead")
+    if of(name).routed:
         return _routed(cfg, name)
+    return [evaluated_seed(cfg, name, seed, counterfactual) for seed in (seeds(cfg) if _differs_by_seed(cfg, name) else [None])]
+
+
+def evaluated_seed(cfg: config.Config, name: str, seed: int | None, counterfactual: bool = False) -> Path:
+    """Train and evaluate a system with one training seed, as `evaluated` does; returns its record file."""
+    system = of(name)
     free = {"forced": (None,)} if counterfactual or not system.forced else {}
-    return [evaluate.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed, two_modes=system.two_modes, prompt=system.prompt,
-                                 preferences=system.preferences, counterfactual=counterfactual, **free)
-            for seed in (seeds(cfg) if _differs_by_seed(cfg, name) else [None])]
+    return evaluate.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed, two_modes=system.two_modes, prompt=system.prompt,
+                                preferences=system.preferences, counterfactual=counterfactual, **free)
 
 
 def in_dialogues(cfg: config.Config, name: str) -> list[Path]:

@@ -31,6 +31,7 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "05_dualgrpo_training": ["{run}/personadual-{seed}"],
     "05b_advantage_laboratory": [],
     "06_evaluation": ["evaluation/{run}.sft_only.{seed}", "evaluation/{run}.personadual.{seed}"],
+    "06b_other_backbones": [],
     "07_ablations": ["evaluation/{run}.no_dual_advantage.{seed}"],
     "08_attention_heatmap": [],
     "09_lexical_analysis": [],

@@ -145,3 +145,20 @@ def test_how_the_rules_differ(corpus):
     assert table.to_dict("records") == [
         {"condition": "aligned", "gain": "general", "persona_correct: general": 1, "persona_correct: personalized": 1},
         {"condition": "aligned", "gain": "personalized", "persona_correct: general": 0, "persona_correct: personalized": 1}]
+
+
+def test_choice_pairs_are_questions_that_want_another_mode_when_somebody_else_asks(corpus):
+    """Three questions: a gain for the fitting asker only (a pair), for both askers, for neither."""
+    rows = []
+    for gains in ((0.5, -0.2), (0.5, 0.6), (0.1, 0.0)):
+        for example, gain in zip(corpus.ask("objective", [("aligned", "unaligned")]), gains):
+            rows.append(Example(example.item, example.persona, example.condition, example.source, 0.5 + gain / 2, gain))
+    found = construct.choice_pairs(rows, "gain", 0.3)
+    assert [(e.item.id, e.condition, e.mode) for e in found] == [
+        (rows[0].item.id, "aligned", Mode.PERSONALIZED), (rows[0].item.id, "unaligned", Mode.GENERAL)]
+    frame = construct.to_frame(found)
+    assert list(frame.completion) == ["[Personalized_mode]\n", "[General_mode]\n"] and construct.from_frame(frame) == found
+
+
+def test_a_set_without_rows_has_its_columns():
+    assert list(construct.to_frame([]).columns) == construct.COLUMNS and construct.from_frame(construct.to_frame([])) == []

@@ -213,7 +213,7 @@ def digest(lines) -> str:
 
 
 def test_what_backbones_read_and_what_is_tested_is_what_it_was():
-    """Digests from before anything was withheld: published results stand on these very texts."""
+    """Digests of the world fit="word": earlier results stand on these very texts (but for test items, half of which are now sealed)."""
     test, train, people = World(10, "test", 0.25), World(0, "train"), World(20, "test")
     rows = diet.draw(0, 400, 0.25)
     assert {
@@ -223,8 +223,78 @@ def test_what_backbones_read_and_what_is_tested_is_what_it_was():
         "people": digest(people.any_persona().text for _ in range(200)),
         "diet": digest(row if isinstance(row[0], str) else (row[0].id, row[0].question, row[1] and row[1].text) for row in rows),
         "read first": digest(item.id + item.question for item, _ in diet.self_questions(0, 50)),
-    } == {"test items": "f9926409eb2dd990", "the tokenizer's": "f15605bcaf0d9bbe", "about the asker": "3849dd752cbba0a6",
+    } == {"test items": "776c2935b457db1f", "the tokenizer's": "f15605bcaf0d9bbe", "about the asker": "3849dd752cbba0a6",
           "people": "cc8170c2b2f499cd", "diet": "03667288d7f195a4", "read first": "fa1459922da4e0fb"}
+
+
+# --- who fits ---
+
+FIELD = world.People("field", profession_only=0.3, word_only=0.6, contradicting_cue=0.8)
+
+
+@pytest.fixture(scope="module")
+def hard() -> list[Item]:
+    """Questions of the world in which a repeated word does not tell who fits."""
+    w = World(4, "train", cue_share=0.5, people=FIELD)
+    return [w.item(name) for name in OBJECTIVE for _ in range(600)]
+
+
+def share(items: list[Item], test) -> float:
+    return sum(map(test, items)) / len(items)
+
+
+def test_in_the_world_of_words_every_fitting_persona_studies_the_word_and_strangers_come_from_a_pool(drawn):
+    for name in OBJECTIVE:
+        assert all(world.studies_it(item, item.aligned) and item.unaligned is None for item in drawn["train"][name])
+
+
+def test_some_fitting_personas_share_the_profession_only(hard):
+    assert all(world.knows(item, item.aligned) and item.aligned.facts["field"] == item.facts["field"] for item in hard)
+    assert share(hard, lambda item: not world.studies_it(item, item.aligned)) == pytest.approx(0.3, abs=0.03)
+
+
+def test_strangers_never_have_the_questions_profession(hard):
+    assert not any(item.unaligned.facts["field"] == item.facts["field"] for item in hard)
+
+
+def test_some_strangers_study_the_word_in_a_profession_that_has_no_meaning_for_it(hard):
+    bare = [item for item in hard if not item.facts["cue"]]
+    outsiders = share(bare, lambda item: world.studies_it(item, item.unaligned) and not world.knows(item, item.unaligned))
+    assert outsiders == pytest.approx(0.6, abs=0.04)
+
+
+def test_some_cues_contradict_the_strangers_profession(hard):
+    cued = [item for item in hard if item.facts["cue"]]
+    rivals = [item for item in cued if world.knows(item, item.unaligned)]
+    assert len(rivals) / len(cued) >= 0.8 - 0.04  # those drawn so, and a few by chance
+    assert all(world.senses(item)[item.unaligned.facts["field"]] != world.senses(item)[item.facts["field"]] for item in rivals)
+    assert share(rivals, lambda item: world.studies_it(item, item.unaligned)) == pytest.approx(0.5, abs=0.07)
+
+
+def test_neither_a_cue_nor_a_repeated_word_tells_who_fits_and_the_lexicon_does(hard):
+    """Without a cue, "studies it" is wrong for every third asker or more; "knows the word" only where a stranger's profession has a
+    meaning of its own for it, which nobody can tell."""
+    bare = [item for item in hard if not item.facts["cue"]]
+    by_word = 1 - (share(bare, lambda i: world.studies_it(i, i.aligned)) + share(bare, lambda i: not world.studies_it(i, i.unaligned))) / 2
+    by_lexicon = 1 - (share(bare, lambda i: world.knows(i, i.aligned)) + share(bare, lambda i: not world.knows(i, i.unaligned))) / 2
+    assert by_word > 0.4 and by_lexicon < 0.08
+
+
+def test_people_are_refused_where_they_make_no_sense():
+    with pytest.raises(ValueError, match="unknown fit 'job'.*word"):
+        world.People("job")
+    with pytest.raises(ValueError, match="word_only is 1.5"):
+        world.People("field", word_only=1.5)
+
+
+def test_the_sealed_split_shares_no_question_with_any_other(drawn):
+    key = lambda item: (item.facts["word"], item.facts.get("cue"), item.facts["template"])  # noqa: E731
+    sealed = World(0, world.SEALED)
+    for name in WITH_WORD:
+        mine = {key(sealed.item(name)) for _ in range(DRAWS)}
+        assert mine and all(mine.isdisjoint(map(key, parts[name])) for parts in drawn.values())
+    words = {sealed.item("triviaqa").facts["word"] for _ in range(DRAWS)}
+    assert len(words) == len(world.lexicon().words), "half of the test questions, of every word"
 
 
 # --- items ---

@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from pdlib import config, construct, data, experts, launch, models, modes, paper, router, stages, systems, train
+from pdlib import catalogue, config, construct, data, experts, launch, models, modes, paper, router, stages, systems, train
 from pdlib.evaluate import read_records
 from pdlib.pocket.world import World
 from pdlib.schema import Example, Mode, Persona
@@ -113,7 +113,7 @@ def test_every_training_seed_has_its_model_and_records(two_seeds):
     one, two = (models.load(systems.folder(two_seeds, "sft_only", seed))[0].state_dict() for seed in (0, 1))
     assert any((one[name] != two[name]).any() for name in one)
     inputs = [stages.read_manifest(systems.folder(two_seeds, "sft_only", seed))["inputs"] for seed in (0, 1)]
-    assert inputs[0] == inputs[1], "one backbone, one SFT set"
+    assert inputs[0] != inputs[1] and all(len(one) == 2 for one in inputs), "a seed has a backbone and an SFT set of its own"
 
 
 def test_a_smaller_view_gets_as_many_updates(two_seeds):
@@ -121,15 +121,35 @@ def test_a_smaller_view_gets_as_many_updates(two_seeds):
     assert steps["g_sft"] == steps["sft_only"] == 3
 
 
-def test_an_untrained_system_is_evaluated_once(two_seeds):
-    (file,) = systems.evaluated(two_seeds, "personal_prompt")
-    found = read_records([file])
-    assert set(found.train_seed) == {0} and found.prompt.str.contains("Use what I say about myself").all() and not found.p_personalized.any()
+def test_an_untrained_system_has_the_backbone_of_each_seed(two_seeds):
+    files = systems.evaluated(two_seeds, "personal_prompt")
+    found = read_records(files)
+    assert len(files) == 2 and set(found.train_seed) == {0, 1} and found.prompt.str.contains("Use what I say about myself").all() and not found.p_personalized.any()
 
 
-def test_the_training_sets_do_not_depend_on_the_training_seed(two_seeds):
+def test_every_training_seed_has_its_training_sets(two_seeds):
     assert data.run_rl_set(two_seeds).name == "data-rl-0"
-    assert {p.name for p in two_seeds.run_folder().glob("data*")} == {"data"}
+    assert {p.name for p in two_seeds.run_folder().glob("data*")} == {"data-0", "data-1"}
+    asked = [set(pd.read_parquet(two_seeds.run_folder() / f"data-{seed}" / "judged.parquet").item) for seed in (0, 1)]
+    assert len(asked[0] & asked[1]) < 0.2 * len(asked[0])
+
+
+def test_a_backbone_that_is_not_trained_here_is_evaluated_once(two_seeds, monkeypatch):
+    monkeypatch.setattr(systems.evaluate, "run_records", lambda cfg, name, folder, train_seed, **more: train_seed)
+    monkeypatch.setattr(systems.backbone, "is_trained", lambda name: False)
+    monkeypatch.setattr(systems, "fit", lambda cfg, name, seed: None)
+    assert systems.evaluated(two_seeds, "backbone") == [None] and systems.evaluated(two_seeds, "sft_only") == [0, 1]
+
+
+def test_an_arm_changes_its_settings_and_nothing_of_the_others(two_seeds):
+    """Half of its questions are unaligned; it starts from the SFT model of the others, which stays as it was."""
+    before = stages.read_manifest(systems.fit(two_seeds, "sft_only"))["key"]
+    arm = stages.read_manifest(systems.fit(two_seeds, "half_unaligned"))
+    assert arm["inputs"]["sft_only-0"] == before == stages.read_manifest(systems.fit(two_seeds, "sft_only"))["key"]
+    conditions = Counter(pd.read_parquet(two_seeds.folder() / "data-rl-half_unaligned-0" / "rl.parquet").query("kind == 'objective'").condition)
+    assert conditions["aligned"] >= conditions["unaligned"] - 1
+    usual = Counter(pd.read_parquet(two_seeds.folder() / "data-rl-0" / "rl.parquet").query("kind == 'objective'").condition)
+    assert usual["unaligned"] > usual["aligned"]
 
 
 def test_two_runs_of_one_seed_give_identical_records(two_seeds, tmp_path):
@@ -153,12 +173,13 @@ def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeyp
     monkeypatch.setattr(launch, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings))
     cfg = config.load("pocket", output_dir=str(tmp_path), workers=3, train_seeds=2)
     systems.prepare(cfg, systems.everything(cfg))
-    trained = [name for name, system in systems.SYSTEMS.items() if system.trained]
-    assert set(asked["tasks"]) == {*cfg.backbones, "null_backbone", *(f"{name}-{seed}" for name in trained for seed in (0, 1))}
+    trained = [name for name, system in systems.SYSTEMS.items() if system.trained and name not in catalogue.ARMS]
+    everything = [*(f"{name}-{seed}" for name in (*cfg.backbones, *trained) for seed in (0, 1)), "null_backbone"]
+    assert set(asked["tasks"]) == set(everything)
     assert asked["tasks"]["cot-1"][-2:] == ["cot", "1"] and "train_seeds" in asked["tasks"]["cot-1"][4] and asked["workers"] == 3
     after = asked["after"]
-    assert (after["cot-1"], after["cot_sft-1"], after["sft_only_dialogues-0"]) == ("cot_sft-1", "pocket-qwen3", "sft_only-0")
-    assert {"pocket-llama", "null_backbone"}.isdisjoint(after)
+    assert (after["cot-1"], after["cot_sft-1"], after["sft_only_dialogues-0"]) == ("cot_sft-1", "pocket-qwen3-1", "sft_only-0")
+    assert {"pocket-llama-0", "pocket-llama-1", "null_backbone"}.isdisjoint(after)
 
 
 def test_nothing_is_started_for_one_model_or_one_worker(tmp_path, monkeypatch):

@@ -24,9 +24,9 @@ def _statement(rng: random.Random, lex) -> Statement:
     return f'In {field}, {word} is "', f'{words[word][field][0]}".'
 
 
-def self_questions(seed: int, n: int) -> list[Question]:
+def self_questions(seed: int, n: int, people: People | None = None) -> list[Question]:
     """n questions about the asker ("do I study bond?"), read first: they teach to compare a persona with a question."""
-    world = World(seed, "train")
+    world = World(seed, "train", people=people)
     return [(item, item.aligned) for item in (world.self_question() for _ in range(n))]
 
 

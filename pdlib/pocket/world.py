@@ -230,13 +230,26 @@ class World:
                 return word, field, cue, template
 
     def self_question(self) -> Item:
-        """A question about the asker: do they study this word? Backbones read it; it is in no benchmark."""
+        """A question about the asker: do they study this word? Backbones read it; it is in no benchmark.
+
+        In the world fit="field" every other one asks whether their profession has a meaning for the word.
+        """
         field = self.rng.choice(list(self.lex.cues))
         persona = self.persona(field)
+        if self.people.fit == "field" and self.rng.random() < 0.5:
+            return self._work_question(field, persona)
         studied, yes = persona.facts["studies"], self.rng.random() < 0.5
         word = studied if yes else self.rng.choice([w for w in self.words if w != studied])
         template = self.rng.choice(["do I study {w}?", "is {w} what I study?", "do I know {w} well?"])
         return Item(f"self-{studied}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
+                    aligned=persona, facts={"word": word})
+
+    def _work_question(self, field: str, persona: Persona) -> Item:
+        """Does the asker's profession have a meaning for this word?"""
+        yes, words = self.rng.random() < 0.5, self.words | self.units
+        word = self.rng.choice([w for w, meanings in words.items() if (field in meanings) is yes])
+        template = self.rng.choice(["is {w} a word of my work?", "do we say {w} at work?", "does my work use {w}?"])
+        return Item(f"work-{field}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
                     aligned=persona, facts={"word": word})
 
     def _objective(self, benchmark: str) -> Item:

@@ -1,0 +1,220 @@
+"""Does it hold on other backbones, and in the other world? The systems that a claim needs, trained again from nothing.
+
+A replicate is a backbone, its data sets and its trainings, all from one seed; the test items are the same for all. `run` trains and
+evaluates `cfg.replicates` of them in each world of `cfg.replicate_worlds` (see `pdlib.pocket.world`); what the run itself has trained is
+not trained again. The tables are queries on the records. `python -m pdlib.analysis.replication WORLD SEED` does one replicate.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from pdlib import beside, config, construct, data, evaluate, stages, stats, systems
+from pdlib.analysis import selection
+from pdlib.personas import Asked
+
+REFERENCE, TABLE = stages.ROOT / "outputs" / "reference", "replication.csv"
+SYSTEMS = ("backbone", "cot", "sft_only", "personadual")
+RULES = (selection.PERSONA_BLIND, selection.WORD_MATCH)
+GAP = "share of personalised mode, aligned - unaligned, no cue"
+TOLD_AHEAD = "told whether it fits - the better of both rules"
+
+
+def world(cfg: config.Config, fit: str) -> config.Config:
+    """The config of one world: the run's own where it is its world, else one with a folder of its own within the run's."""
+    own = replace(cfg, train_seeds=max(1, cfg.replicates), fit=fit)
+    return own if fit == cfg.fit else replace(own, output_dir=str(Path(cfg.output_dir) / cfg.profile / f"world-{fit}"))
+
+
+def one(cfg: config.Config, fit: str, seed: int) -> list[Path]:
+    """Train and evaluate one replicate; returns its record files. What is there already is not done again."""
+    own = world(cfg, fit)
+    return [systems.evaluated_seed(own, name, seed) for name in SYSTEMS]
+
+
+def run(cfg: config.Config) -> pd.DataFrame:
+    """The records of all replicates in all worlds under the usual conditions, with the column `world`; ValueError for none wanted.
+
+    Replicates are done side by side, as many as `cfg.workers` says.
+    """
+    if cfg.replicates < 1:
+        raise ValueError("setting replicates is 0: none are wanted; `make replicate` trains five")
+    frames = []
+    for fit in cfg.replicate_worlds:
+        own = world(cfg, fit)
+        tasks = [beside.Task(f"{fit}-{seed}", "pdlib.analysis.replication", (fit, str(seed)), partial(one, cfg, fit, seed))
+                 for seed in systems.seeds(own)]
+        beside.run(cfg, tasks)
+        files = [file for seed in systems.seeds(own) for file in one(cfg, fit, seed)]
+        frames.append(evaluate.read_records(files).assign(world=fit))
+    return pd.concat(frames, ignore_index=True)
+
+
+def asked(cfg: config.Config, fit: str) -> list[Asked]:
+    """Every test question of a world under every condition."""
+    own = world(cfg, fit)
+    return evaluate.ask_all(data.test_items(own), data.persona_pool(own))
+
+
+def choices(cfg: config.Config, fit: str) -> pd.DataFrame:
+    """What the rules of `selection.rules` choose, with `cue` beside it: does the question have one?"""
+    own = world(cfg, fit)
+    sets = {seed: construct.from_frame(pd.read_parquet(own.run_folder() / f"data-{seed}" / "sft.parquet")) for seed in systems.seeds(own)}
+    questions = asked(cfg, fit)
+    cues = {(item.benchmark, item.id): bool(item.facts.get("cue")) for _, item, _ in questions}
+    found = selection.rules(questions, sets)
+    return found.assign(cue=[cues[key] for key in zip(found.benchmark, found.item_id)])
+
+
+def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The values of one world, one row per benchmark, item_id and train_seed, columns (measure, block); see `table`.
+
+    chosen: as `choices` gives it. Accuracy is the mean over sampling runs; a rule is scored on PersonaDual's forced answers.
+    """
+    blocks = {where: block for block, where in {"objective none": ("objective", "none"), **stats.BLOCKS}.items()}
+    rows = records.assign(block=[blocks.get(where) for where in zip(records.kind.astype(str), records.condition.astype(str))])
+    rows = rows[rows.block.notna() & (rows.turn == 1)]
+    key = ["block", *stats.ITEM]
+    free = rows[rows.forced == "none"].assign(correct=lambda r: r.correct.astype(float))
+    right = {model: part.groupby(key).correct.mean() for model, part in free.groupby("model", observed=True)}
+    personal = free.assign(personal=(free["mode"] == "personalized").astype(float))
+    cue = chosen.drop_duplicates(["benchmark", "item_id"]).set_index(["benchmark", "item_id"]).cue
+    values = {f"{model}": series for model, series in right.items()}
+    forced = rows[(rows.model == "personadual") & (rows.forced != "none")].assign(correct=lambda r: r.correct.astype(float))
+    modes = forced.groupby([*key, "forced"], observed=True).correct.mean().unstack("forced")
+    conditions = {block: condition for (_, condition), block in blocks.items()}
+    for rule, part in chosen[chosen.rule.isin(RULES)].groupby("rule", sort=False):
+        picks = part.set_index(["benchmark", "item_id", "condition"]).personalized
+        wanted = picks.loc[[(b, i, conditions[k]) for k, b, i, _ in modes.index]].to_numpy()
+        values[rule] = modes.personalized.where(wanted, modes.general)
+    values[selection.TOLD] = modes.personalized.where([k in ("objective aligned", "personalised") for k, *_ in modes.index], modes.general)
+    for model in ("sft_only", "personadual"):
+        share = personal[personal.model == model].groupby(key).personal.mean()
+        open_questions = [not cue[b, i] for _, b, i, _ in share.index]
+        values[f"{model}, share"] = share[open_questions]
+    table = pd.DataFrame(values)
+    return table.unstack("block")
+
+
+def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
+    """The claims of one world over its replicates: measure, block, mean, ci_low, ci_high, n (items), replicates, and per_replicate.
+
+    items: as `by_replicate` gives them. Intervals cover items and replicates (`stats.seed_weights`). per_replicate: the values one by
+    one, in the order of the seeds; of TOLD_AHEAD the name of the better rule.
+    """
+    seeds, rows = sorted(items.index.unique("train_seed")), []
+    for (measure, block), terms in _claims().items():
+        drawn, per_seed, n = _claim(items, terms, draws)
+        rows.append({"measure": measure, "block": block} | stats.summary(drawn)
+                    | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
+    rows.append({"measure": TOLD_AHEAD, "block": "objective blocks"} | _better_rule(items, draws))
+    return pd.DataFrame(rows).assign(replicates=len(seeds))
+
+
+def results(cfg: config.Config) -> pd.DataFrame | None:
+    """The table of all worlds, with the columns world, processor and revision.
+
+    With cfg.replicates the replicates are trained first, and the table and what it is computed from are written to the run's folder.
+    Without, what an earlier `make replicate` left in outputs/reference; None where it left nothing.
+    """
+    if cfg.replicates < 1:
+        return pd.read_csv(REFERENCE / TABLE) if (REFERENCE / TABLE).is_file() else None
+    records, tables = run(cfg), []
+    for fit in cfg.replicate_worlds:
+        items = by_replicate(records[records.world == fit], choices(cfg, fit))
+        write_items(items, cfg.run_folder() / f"replication_{fit}.parquet")
+        tables.append(table(items).assign(world=fit))
+    code = stages.revision()["revision"] or "unknown"
+    found = pd.concat(tables, ignore_index=True).assign(processor=stages.hardware()["cpu"], revision=code[:12])
+    found.round(6).to_csv(cfg.run_folder() / TABLE, index=False)
+    return found
+
+
+def origin(cfg: config.Config) -> str:
+    """Where the table of `results` comes from, in a line."""
+    if cfg.replicates:
+        return f"{cfg.replicates} replicates in each of the worlds {', '.join(cfg.replicate_worlds)}, trained in this run"
+    if not (REFERENCE / TABLE).is_file():
+        return "no replicates have been trained and none are stored; `make replicate` trains five in each world"
+    stored = pd.read_csv(REFERENCE / TABLE).iloc[0]
+    here = stages.hardware()["cpu"]
+    other = "" if here == stored.processor else f"; this machine has another one ({here}), on which they would come out otherwise"
+    return f"stored: {stored.replicates} replicates, trained at revision {stored.revision} on {stored.processor}{other}"
+
+
+def write_items(items: pd.DataFrame, path: Path) -> None:
+    """Write what `by_replicate` gives as a flat parquet; `read_items` is the inverse."""
+    flat = items.astype("float32").set_axis([f"{measure}|{block}" for measure, block in items.columns], axis=1)
+    flat.reset_index().to_parquet(path, index=False, compression="zstd", compression_level=19)
+
+
+def read_items(path: Path) -> pd.DataFrame:
+    """What `write_items` wrote."""
+    flat = pd.read_parquet(path).set_index(stats.ITEM)
+    return flat.set_axis(pd.MultiIndex.from_tuples([tuple(name.split("|")) for name in flat.columns]), axis=1)
+
+
+OBJECTIVE = ("objective unaligned", "objective aligned")
+BLOCKS = {"objective unaligned": OBJECTIVE[:1], "objective aligned": OBJECTIVE[1:], "objective blocks": OBJECTIVE,
+          "personalised": ("personalised",), stats.MEAN: tuple(stats.BLOCKS)}
+
+
+def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
+    """(measure, block) -> its sum of (weight, (column, block)) terms."""
+    def difference(left, right, blocks):
+        return [(sign / len(blocks), (column, block)) for block in blocks for sign, column in ((1, left), (-1, right))]
+
+    claims = {}
+    for label, rival in {"CoT": "cot", "SFT only": "sft_only", **{rule: rule for rule in RULES}, selection.TOLD: selection.TOLD}.items():
+        for name, blocks in BLOCKS.items():
+            claims[f"PersonaDual - {label}", name] = difference("personadual", rival, blocks)
+    for model in ("sft_only", "personadual"):
+        label = {"sft_only": "SFT only", "personadual": "PersonaDual"}[model]
+        claims[f"{label}: {GAP}", "objective blocks"] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
+    for model, label in {"backbone": "backbone", "cot": "CoT", "sft_only": "SFT only", "personadual": "PersonaDual"}.items():
+        for condition in ("unaligned", "aligned"):
+            claims[f"{label}: {condition} - none", f"objective {condition}"] = [(1, (model, f"objective {condition}")), (-1, (model, "objective none"))]
+        for block in ("objective none", *stats.BLOCKS):
+            claims[f"{label}: accuracy", block] = [(1, (model, block))]
+    return claims
+
+
+def _claim(items: pd.DataFrame, terms: Sequence[tuple[float, tuple[str, str]]], draws: int) -> tuple[pd.Series, pd.Series, int]:
+    """(draws of the sum, its value by training seed, items)."""
+    columns = list(dict.fromkeys(column for _, column in terms))
+    drawn = stats.resample(items[columns].dropna(how="all").set_axis(range(len(columns)), axis=1), draws)
+    place = {column: at for at, column in enumerate(columns)}
+    total = sum(weight * drawn[place[column]] for weight, column in terms)
+    means = items[columns].groupby(["train_seed", "benchmark"]).mean().groupby("train_seed").mean()
+    per_seed = sum(weight * means[column] for weight, column in terms)
+    return total, per_seed, stats.count(items[columns].dropna(how="all"))
+
+
+def _better_rule(items: pd.DataFrame, draws: int) -> dict:
+    """Told whether the persona fits minus the better of RULES on the mean of the objective blocks: {mean, ci_low, ci_high, n}."""
+    columns = [(name, block) for name in (selection.TOLD, *RULES) for block in OBJECTIVE]
+    kept = items[columns].dropna(how="all")
+    drawn = stats.resample(kept.set_axis(range(len(columns)), axis=1), draws)
+    mean = {name: drawn[[at for at, column in enumerate(columns) if column[0] == name]].mean(axis=1) for name in (selection.TOLD, *RULES)}
+    best = max(RULES, key=lambda rule: mean[rule].iloc[0])
+    found = stats.summary(mean[selection.TOLD] - mean[best])
+    return found | {"n": stats.count(kept), "per_replicate": best}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--overrides", type=json.loads, default={})
+    parser.add_argument("world", help="the setting `fit` of the replicate's world")
+    parser.add_argument("seed", type=int)
+    given = parser.parse_args(arguments)
+    one(config.load(given.profile, **given.overrides), given.world, given.seed)
+
+
+if __name__ == "__main__":
+    main()

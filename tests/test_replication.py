@@ -1,0 +1,109 @@
+"""The same again on other backbones: the tables, on answers worked by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pdlib import config, plots
+from pdlib.analysis import replication, selection
+
+SEEDS = (0, 1, 2)
+
+
+def records() -> pd.DataFrame:
+    """Four objective items (two with a cue) and two personal ones, three seeds, one run, right or wrong as the rules below say.
+
+    Forced general is right where there is a cue; forced personalised is right for fitting askers and on personal questions.
+    PersonaDual is right on objective questions of fitting askers, and of strangers where there is a cue; CoT where there is a cue.
+    """
+    rows = []
+    for seed in SEEDS:
+        for at in range(6):
+            kind, cue = ("objective", at % 2 == 0) if at < 4 else ("personalized", False)
+            for condition in ("none", "unaligned", "aligned") if kind == "objective" else ("aligned",):
+                fits = condition == "aligned"
+                same = {"benchmark": "mmlu_pro" if at < 4 else "personafeedback", "kind": kind, "item_id": str(at), "condition": condition,
+                        "train_seed": seed, "seed": 0, "turn": 1, "run": "r", "p_personalized": 0.5}
+                free = {"personadual": fits or cue, "cot": cue or not kind == "objective", "sft_only": cue, "backbone": fits}
+                chosen = "personalized" if fits and not (seed == 2 and cue) else "general"
+                rows += [same | {"model": model, "forced": "none", "mode": chosen, "correct": right} for model, right in free.items()]
+                rows += [same | {"model": "personadual", "forced": mode, "mode": mode, "correct": right}
+                         for mode, right in {"general": cue, "personalized": fits}.items()]
+    return pd.DataFrame(rows)
+
+
+def chosen() -> pd.DataFrame:
+    rows = []
+    for at in range(6):
+        for condition in ("none", "unaligned", "aligned"):
+            cue, personal = at < 4 and at % 2 == 0, at >= 4
+            for rule, says in {selection.PERSONA_BLIND: not cue, selection.WORD_MATCH: condition == "aligned" and at != 1}.items():
+                rows.append({"benchmark": "mmlu_pro" if at < 4 else "personafeedback", "item_id": str(at), "condition": condition,
+                             "rule": rule, "train_seed": None, "personalized": bool(personal or says), "cue": cue})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return replication.table(replication.by_replicate(records(), chosen()), draws=400)
+
+
+def value(table: pd.DataFrame, measure: str, block: str) -> float:
+    (found,) = table[(table.measure == measure) & (table.block == block)]["mean"]
+    return found
+
+
+def test_claims_by_hand(table):
+    """Aligned: PersonaDual 4 of 4, CoT 2 of 4. Unaligned: both 2 of 4. Personal: both 2 of 2."""
+    assert [value(table, "PersonaDual - CoT", block) for block in
+            ("objective unaligned", "objective aligned", "objective blocks", "personalised", "mean of the blocks")] == pytest.approx(
+                [0, 0.5, 0.25, 0, 0.5 / 3])
+    assert value(table, "PersonaDual: aligned - none", "objective aligned") == pytest.approx(0.5)
+    assert value(table, "backbone: unaligned - none", "objective unaligned") == pytest.approx(0)
+
+
+def test_the_gap_is_of_questions_without_a_cue(table):
+    """Without a cue every fitting asker is answered in the personalised mode; with a cue, in seed 2, none: that must not count."""
+    row = table[(table.measure == f"PersonaDual: {replication.GAP}")].iloc[0]
+    assert row["mean"] == 1 and row.n == 2 and row.per_replicate == "1.000 1.000 1.000"
+
+
+def test_rules_are_scored_on_the_forced_answers(table):
+    """Persona-blind, aligned: with a cue general (right), without one personalised (right): 4 of 4; unaligned: only with a cue, 2 of 4.
+    One-word match, aligned: item 1 general without a cue (wrong), 3 of 4; unaligned: general, right with a cue, 2 of 4."""
+    assert value(table, "PersonaDual - persona-blind rule", "objective blocks") == pytest.approx(0)
+    assert value(table, "PersonaDual - one-word match", "objective aligned") == pytest.approx(0.25)
+    row = table[table.measure == replication.TOLD_AHEAD].iloc[0]
+    assert (row["mean"], row.per_replicate) == (0, "persona-blind rule")
+
+
+def test_replicates_that_differ_widen_the_interval():
+    rows = records()
+    unlike = rows.assign(correct=np.where((rows.model == "cot") & (rows.train_seed == 2), True, rows.correct))
+    both = [replication.table(replication.by_replicate(part, chosen()), draws=2000) for part in (rows, unlike)]
+    widths = [float((t.ci_high - t.ci_low)[(t.measure == "PersonaDual - CoT") & (t.block == "objective blocks")].iloc[0]) for t in both]
+    assert widths[1] > 2 * widths[0]
+
+
+def test_items_come_back_from_their_file(tmp_path):
+    items = replication.by_replicate(records(), chosen())
+    replication.write_items(items, tmp_path / "items.parquet")
+    again = replication.read_items(tmp_path / "items.parquet")
+    pd.testing.assert_frame_equal(replication.table(again, draws=50), replication.table(items, draws=50))
+
+
+def test_a_figure_of_both_worlds(table):
+    both = pd.concat([table.assign(world=name) for name in ("field", "word")])
+    figure = plots.replication(both)
+    assert [len(axis.get_yticklabels()) for axis in figure.axes] == [2, 5, 5]
+    dots = [line for line in figure.axes[1].lines if line.get_marker() == "."]
+    assert len(dots) == 10 and all(len(line.get_xdata()) == len(SEEDS) for line in dots)
+
+
+def test_the_runs_own_world_shares_its_folder():
+    cfg = config.load("smoke", replicates=3)
+    own, other = replication.world(cfg, cfg.fit), replication.world(cfg, "word")
+    assert own.folder() == cfg.folder() and own.train_seeds == 3
+    assert other.fit == "word" and cfg.folder() in other.folder().parents
+    with pytest.raises(ValueError, match="replicates is 0"):
+        replication.run(config.load("smoke"))

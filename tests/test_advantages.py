@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from conftest import rounding
 
 from pdlib import advantages
 
@@ -43,7 +44,7 @@ def test_dualgrpo_on_v():
 
 
 def test_dualgrpo_on_v_in_single_precision():
-    assert close(advantages.dualgrpo(torch.tensor([V]))[0][0], V_DUAL)
+    assert close(advantages.dualgrpo(torch.tensor([V]))[0][0], V_DUAL, atol=rounding(torch.float32, 1, 8))
 
 
 def test_grpo_on_v():

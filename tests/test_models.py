@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
+from conftest import rounding, summands
 import trl
 from peft import get_peft_model
 from safetensors import safe_open
@@ -145,6 +146,11 @@ def adapted(folder: Path, tuning: str):
     return model.eval(), tokenizer
 
 
+def allowed(model, logits: torch.Tensor) -> float:
+    """What rounding may change in the `logits` of one of these models."""
+    return rounding(torch.float32, logits.abs().max().item(), summands(model.config, 100))
+
+
 def ids(tokenizer) -> torch.Tensor:
     """Rows that hold the mode prefixes, one or many tokens each, and other text."""
     both = sum(modes.prefix_ids(tokenizer).values(), [])
@@ -161,8 +167,8 @@ def test_merged_lora_answers_as_the_adapted_model(bases, tmp_path, style, tied):
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     with torch.no_grad():
         found = plain(ids(tokenizer)).logits
-    assert (wanted - before).abs().max() > 0.1, "the adapter changes nothing, so nothing is compared"
-    assert (found - wanted).abs().max() <= 1e-4
+    assert (wanted - before).abs().max() > 100 * allowed(plain, wanted), "the adapter changes nothing, so nothing is compared"
+    assert (found - wanted).abs().max() <= allowed(plain, wanted)
     assert modes.prefix_ids(AutoTokenizer.from_pretrained(tmp_path / "out")) == modes.prefix_ids(tokenizer)
     trainable = {name for name, p in trained.named_parameters() if p.requires_grad and "tokens_delta" in name}
     assert len(trainable) == (0 if style == "text" else 1 if tied else 2), "untied: a token must be learned to be read and written"
@@ -181,8 +187,8 @@ def test_merged_4_bit_lora_is_the_unquantised_base_with_the_adapter(bases, tmp_p
         wanted, quantized = reference(ids(tokenizer)).logits, trained(ids(tokenizer)).logits
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
         found = plain(ids(tokenizer)).logits
-    assert (found - wanted).abs().max() <= 1e-4
-    assert (quantized - wanted).abs().max() > 1e-2, "4 bits round; a merge into them would too"
+    assert (found - wanted).abs().max() <= allowed(plain, wanted)
+    assert (quantized - wanted).abs().max() > 10 * allowed(plain, wanted), "4 bits round; a merge into them would too"
     assert getattr(plain.config, "quantization_config", None) is None and plain.config.tie_word_embeddings == tied
 
 
@@ -248,7 +254,8 @@ def test_gathered_adapter_weights_are_the_ones_merged(bases, tmp_path):
                 p.zero_()
     models.save_merged(trained, tokenizer, bases["token", True], tmp_path / "out", state_dict=gathered)
     with torch.no_grad():
-        assert (models.load(tmp_path / "out")[0](ids(tokenizer)).logits - wanted).abs().max() <= 1e-4
+        merged = models.load(tmp_path / "out")[0]
+        assert (merged(ids(tokenizer)).logits - wanted).abs().max() <= allowed(merged, wanted)
 
 
 # --- templates ---

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class FaultyServer(ThreadingHTTPServer):
     """`faults`: user text -> the faults of its first attempts, or "*" -> [the fault of every attempt at any text].
 
-    reply: (messages, attempt) -> the text answered.  pause: seconds before each answer.
+    reply: (messages, attempt) -> the text answered.  pause: seconds before each answer.  silence: seconds of a "timeout".
     retry_after: seconds, sent with a 429.  most_open: the most attempts at once.
     log: (user text, what was done) an attempt, in order of arrival.
     """
@@ -20,7 +20,7 @@ class FaultyServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults, self.pause = {text: list(kinds) for text, kinds in (faults or {}).items()}, pause
         self.reply = reply or (lambda messages, attempt: f"re: {messages[-1]['content']}")
-        self.log, self.bodies, self.keys, self.retry_after = [], [], set(), "0.2"
+        self.log, self.bodies, self.keys, self.retry_after, self.silence = [], [], set(), "0.2", 6.0
         self.lock, self.open, self.most_open = threading.Lock(), 0, 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             case "429":
                 self.send(429, error("slow down"), {"retry-after": server.retry_after})
             case "timeout":
-                time.sleep(3)
+                time.sleep(server.silence)
             case "cut":
                 self.send(200, answer, short=20)
             case "malformed":

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from conftest import rounding, summands
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -34,12 +35,14 @@ def test_the_best_ratio_by_hand():
     assert cost.seen(2, 3) == 3 + 4 + 5
 
 
-def test_both_sides_compute_the_same_and_rows_say_what_they_are():
+def test_both_sides_compute_the_same_and_rows_say_what_they_are(tiny_model):
     rows = measure.compare(SMALL, repeats=1)
     assert [row["part"] for row in rows] == list(measure.PARTS)
     assert all(row["stock_s"] > 0 and row["ours_s"] > 0 and row["ratio_low"] <= row["ratio"] <= row["ratio_high"] for row in rows)
     training = rows[1]
-    assert training["logp_difference"] < 1e-5 and training["gradient_difference"] < 1e-4
+    terms = 2 * summands(tiny_model.config, SMALL.prompt + SMALL.completion)  # there and back
+    assert training["logp_difference"] < rounding(torch.float32, 10, terms), "log-probabilities of 1,400 tokens: about -7"
+    assert training["gradient_difference"] < rounding(torch.float32, 1, terms)
     assert training["share_of_best"] == training["ratio"] / training["best"] and training["best"] > 1
     figure = bench(pd.DataFrame([*rows, *measure.evaluation(4, 6, 1)]))
     assert len(figure.axes[0].get_yticks()) == 4

@@ -215,7 +215,7 @@ def slow_build(folder):
 
 
 def one_process(folder, barrier):
-    barrier.wait(60)  # both are ready before either begins
+    barrier.wait(300)  # both are ready before either begins
     stages.once(folder, slow_build, settings={})
     stages.read_manifest(folder)
 
@@ -227,7 +227,7 @@ def test_of_two_processes_only_one_builds(tmp_path):
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in both] == [0, 0]
     assert (tmp_path / "builds").read_text() == "built\n"
 

@@ -1,5 +1,6 @@
 """Widgets without a browser: a control is set, the output is read; refusals in words; signs of life."""
 
+import re
 import time
 
 import matplotlib.pyplot as plt
@@ -75,7 +76,7 @@ def test_a_busy_panel_says_so_and_counts(monkeypatch):
     def slow(long=False):
         seen.append(status.value if long else "")
         waited = time.monotonic()
-        while long and " s (" not in status.value and time.monotonic() - waited < 10:
+        while long and " s (" not in status.value and time.monotonic() - waited < 300:
             time.sleep(0.01)
 
     status = None
@@ -84,8 +85,8 @@ def test_a_busy_panel_says_so_and_counts(monkeypatch):
     status.observe(lambda change: counted.append(change.new), "value")
     control.value = True
     assert seen[-1] == widgets.WORKING, "before the function begins"
-    assert any("0 s" in text and text.startswith(widgets.WORKING) for text in counted[1:-1]), "while it runs"
-    assert counted[-1].startswith("done in 0."), "afterwards, and nothing later overwrites it"
+    assert any(re.search(r"\d+ s ", text) and text.startswith(widgets.WORKING) for text in counted[1:-1]), "while it runs"
+    assert re.fullmatch(r"done in \d+\.\d s", counted[-1]), "afterwards, and nothing later overwrites it"
 
 
 def test_with_a_button_nothing_runs_before_it_is_pressed(capsys):

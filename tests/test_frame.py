@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "report", "reference", "bench", "book", "test",
+TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "arms", "replicate", "sealed", "report", "reference", "bench", "book", "test",
            "test-browser", "clean"]
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
@@ -29,7 +29,7 @@ FLOORS = {
     4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],
     5: ["analysis", "dynamic"],
-    6: ["plots", "report", "bench", "book", "browse", "pages", "show", "start", "widgets", "workbook"],
+    6: ["plots", "report", "bench", "book", "browse", "pages", "sealed", "show", "start", "widgets", "workbook"],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

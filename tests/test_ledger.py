@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 matplotlib.use("Agg")
 
@@ -16,6 +17,7 @@ from pdlib import catalogue, paper, report, stats
 from pdlib.analysis import cells, lexical
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.report import entries as rules
+from pdlib.report import screen, status
 from tests.conftest import ROOT
 
 FIRST, SECOND = "pocket-qwen3", "pocket-llama"
@@ -118,7 +120,7 @@ def test_one_entry_a_number(entries):
     assert [e["id"] for e in entries] == [number.id for number in paper.numbers()]
     assert {e["status"] for e in entries} == {"scaled-down", "not attempted"}
     assert [e["id"] for e in entries if not e["note"]] == []
-    keys = "id artefact row column paper ours ci_low ci_high n seeds status direction quotation note".split()
+    keys = "id artefact row column paper ours ci_low ci_high n seeds margin comparison status direction quotation note".split()
     assert all(list(e) == keys for e in entries)
 
 
@@ -193,17 +195,20 @@ def test_figure_5_by_hand(records, monkeypatch):
     assert most["direction"] == "undecided" and most["status"] == by_id["occupation"]["status"] == "scaled-down"
 
 
-def test_what_is_not_printed_has_the_status_of_what_is_said_of_it(records, monkeypatch):
+def test_what_is_not_printed_has_no_comparison(records, monkeypatch):
     real = records.assign(run=records.run.replace({FIRST: "Qwen/Qwen3-8B"}))
     table = pd.DataFrame({"word": ["banker", "chess"], "group": ["occupation", "interest"], "coefficient": [2.0, -1.5]})
-    for drawn, status in (([2.0, 1.0], "reproduced"), ([1.0, 2.0], "differs")):
-        found = lexical.Words(table.assign(group=["occupation", "interest"] if status == "reproduced" else ["interest", "occupation"]),
+    for said_alike in (True, False):
+        found = lexical.Words(table.assign(group=["occupation", "interest"] if said_alike else ["interest", "occupation"]),
                               np.array([[2.0, 1.0]] * 5), np.array([[0.0, 1.0]]), 1.0, {}, 1.0, 9, 9, 1)
         monkeypatch.setattr(lexical, "words", lambda answers, rule: found if rule == "text" else None)
         said = pd.DataFrame({"train_seed": 0, "seed": np.arange(2500) % 3, "benchmark": "math500", "personalized": [True, False] * 1250,
                              "persona": [("chess" if k % 4 < 2 else "bond") + f" {k}" for k in range(2500)]})
         entries = report.ledger(real, "Qwen/Qwen3-8B", SECOND, paper_training=True, answers=said)
-        assert {e["status"] for e in entries if e["artefact"] == "figure5"} == {status}
+        five = [e for e in entries if e["artefact"] == "figure5"]
+        assert {e["status"] for e in five} == {"scaled-down"} and "another expert" in five[0]["note"]
+        assert {(e["comparison"], e["margin"]) for e in five[:-1]} == {(None, None)}, "the paper prints no share"
+        assert five[-1]["comparison"] == ("within margin" if said_alike else "different")
 
 
 def test_stand_ins_say_so(by_id):
@@ -276,27 +281,103 @@ def test_one_run_cannot_be_both_backbones(records):
 
 # --- status of real runs ---
 
-def real(model="backbone", right=376, run="Qwen/Qwen3-8B", items=1000, seeds=3, paper_training=False) -> dict:
-    """The entry of PubMedQA, unaligned, for a real run."""
-    made = answers(model, {"unaligned": (right, 0)}, run=run, items=items, benchmarks=("pubmedqa",), seeds=seeds)
-    row = {"backbone": "Qwen3-8B-Instruct", "personadual": "PersonaDual"}[model]
-    (entry,) = [e for e in report.ledger(made, run, None, paper_training) if e["id"] == f"table1/{row}/PubMedQA unaligned"]
+def real(model="backbone", right=309, run="Qwen/Qwen3-8B", items=1000, seeds=3, benchmark="supergpqa", column="SuperGPQA",
+         condition="unaligned", paper_training=True) -> dict:
+    """The entry of one benchmark for a real run; the paper's backbone is right on .309 of SuperGPQA with unaligned personas."""
+    made = answers(model, {condition: (right, right)}, run=run, items=items, benchmarks=(benchmark,), seeds=seeds)
+    row = next(name for name, own in rules.ROWS.items() if own == model)
+    (entry,) = [e for e in report.ledger(made, run, None, paper_training) if e["id"] == f"table1/{row}/{column} {condition}"]
     return entry
 
 
-def test_a_real_run_without_departure_is_reproduced_or_differs():
-    assert (real()["status"], real()["note"]) == ("reproduced", "")
-    assert real(right=340)["status"] == "differs" and real(right=412)["status"] == "differs"  # beyond two standard errors of .015
-    assert real("personadual", right=508, paper_training=True)["status"] == "reproduced"
+def test_a_real_run_without_departure_is_what_the_comparison_says(monkeypatch):
+    """.309 of 1,000: the standard error is .0146, so the 90 % interval is ±.024: no success at a margin of .0205, one at .0405."""
+    assert (real()["status"], real()["comparison"], real()["note"], real()["margin"]) == ("undecided", "undecided", "", 0.0205)
+    assert [real(right=right)["status"] for right in (270, 348)] == ["differs", "differs"]  # beyond two standard errors
+    monkeypatch.setattr(status, "MARGIN", 0.04)
+    assert (real()["status"], real()["comparison"], real()["margin"]) == ("reproduced", "within margin", 0.0405)
 
 
 @pytest.mark.parametrize("departure, words", [
-    ({"items": 999}, "999 items of pubmedqa, the paper has 1000"), ({"seeds": 2}, "2 sampling runs"),
-    ({"run": "Qwen/Qwen3-0.6B"}, "backbone Qwen/Qwen3-0.6B"), ({"model": "personadual", "right": 508}, "Table 6"),
+    ({"items": 999}, "999 items of supergpqa, the paper has 1000"), ({"seeds": 2}, "2 sampling runs"),
+    ({"run": "Qwen/Qwen3-0.6B"}, "backbone Qwen/Qwen3-0.6B"),
+    ({"model": "personadual", "paper_training": False}, "Table 6"),
+    ({"model": "personadual"}, "training trajectories are written by another expert"),
+    ({"benchmark": "pubmedqa", "column": "PubMedQA"}, "rules grade PubMedQA, the paper has GPT-4o-mini judge"),
+    ({"condition": "aligned"}, "aligned personas are written by another expert"),
+    ({"model": "cot"}, "of CoT the paper does not describe its training data"),
+    ({"model": "personal_prompt"}, "of Personal-Prompt the paper does not describe its prompt"),
+    ({"model": "personadual_router"}, "the router and whom it routes"),
 ])
-def test_a_real_run_that_departs_is_scaled_down(departure, words):
+def test_a_real_run_that_departs_is_scaled_down_and_still_compared(departure, words):
     entry = real(**departure)
     assert entry["status"] == "scaled-down" and words in entry["note"]
+    assert entry["comparison"] in status.STATUS and entry["margin"] == 0.0205
+
+
+@pytest.mark.parametrize("departure, silent", [
+    ({}, "another expert"), ({}, "rules grade"), ({"benchmark": "personafeedback", "column": "P.FB.", "condition": "aligned"}, "personas"),
+    ({"model": "personal_prompt"}, "trajectories")])
+def test_a_departure_is_not_told_where_there_is_none(departure, silent):
+    assert silent not in real(**departure)["note"]
+
+
+def test_every_baseline_that_the_paper_leaves_open_is_listed():
+    """All rows of Table 1 but the backbone and PersonaDual: the paper's own system and its ablations are described."""
+    assert set(status.GUESSED) == set(catalogue.TABLE_1) - {"backbone", "personadual"}
+    assert set(status.JUDGED) <= set(OBJECTIVE)
+
+
+def test_a_share_of_modes_is_not_judged_by_anybody():
+    made = answers("personadual_router", {"unaligned": (500, 0)}, run="Qwen/Qwen3-8B", items=1000, mode="general", seeds=3)
+    (entry,) = [e for e in report.ledger(made, "Qwen/Qwen3-8B", None, True) if e["id"].startswith("figure3b/PersonaDual-Router")]
+    assert "rules grade" not in entry["note"] and "the router" in entry["note"]
+
+
+# --- the comparison ---
+
+def normal(mean: float, error: float) -> cells.Found:
+    """A number whose draws are the quantiles of a normal distribution, so that its intervals are known: ±1.645 and ±1.96 errors."""
+    quantiles = scipy.stats.norm.ppf((np.arange(20_000) + .5) / 20_000)
+    return cells.Found(mean, mean + error * quantiles, {"x": 1000}, 1, 3)
+
+
+@pytest.mark.parametrize("mean, error, found", [
+    (.540, .0120, "within margin"),  # 1.645 x .0120 = .0197, the margin .0205
+    (.540, .0130, "undecided"),  # .0214: too wide for a success, whatever its middle
+    (.540, .1000, "undecided"), (.555, .0030, "within margin"),  # sure to be 1.5 points off (95 %), too little to matter
+    (.555, .0040, "different"),  # the 90 % interval ends at .5616, above .5605, and the 95 % one begins at .5472
+    (.555, .0080, "undecided"),  # .5393 to .5707 holds .540
+    (.600, .0100, "different"), (.480, .0100, "different"), (.600, .0400, "undecided"),
+])
+def test_two_one_sided_tests_worked_by_hand(mean, error, found):
+    assert status.compare(normal(mean, error), 0.540, 0.0005) == found
+
+
+def test_a_wider_interval_is_never_a_success():
+    """The rule that this one replaces called a number reproduced when the paper's value lay in our interval: noise was rewarded."""
+    said = [status.compare(normal(.55, error), 0.540, 0.0005) for error in (.002, .008, .02, .2)]
+    assert said == ["within margin", "undecided", "undecided", "undecided"]
+    assert "reproduced" not in {status.STATUS[word] for word in said[1:]}
+
+
+def test_rounding_widens_both_bounds():
+    """A change said to be 8 % is anything from .075 to .085; the margin reaches two points further."""
+    assert status.compare(normal(-.060, .002), -.08, .005) == "within margin"
+    assert status.compare(normal(-.060, .002), -.08, .0005) == "different"
+    assert status.margin(-.08, .005) == .025 and status.margin(8000, 0) is None and status.margin(None, .0005) is None
+
+
+def test_the_largest_of_many_is_compared_with_wider_intervals():
+    assert status.compare(normal(.54, .0120), .54, .0005) == "within margin"
+    assert status.compare(normal(.54, .0120), .54, .0005, comparisons=8) == "undecided"
+
+
+def test_entries_are_counted(entries):
+    counts = report.directions(entries)
+    assert counts == {name: sum(e["direction"] == name for e in entries) for name in ("same", "undecided", "opposite")}
+    assert sum(report.statuses(entries).values()) == len(entries) == 562
+    assert sum(report.comparisons(entries).values()) == sum(e["ours"] is not None and e["margin"] is not None for e in entries)
 
 
 # --- direction ---

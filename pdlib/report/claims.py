@@ -7,7 +7,7 @@ import pandas as pd
 from pdlib.analysis.cells import ABLATIONS, FAMILIES, NAMES, OBJECTIVE, PERSONALIZED, Cell, Cells, Missing, Unpaired
 from pdlib.report.entries import ledger
 
-HEAD = ["claim", "ours", "ci_low", "ci_high", "n", "paper", "direction"]
+HEAD = ["claim", "ours", "ci_low", "ci_high", "n", "seeds", "paper", "direction"]
 AVERAGES = {"objective unaligned": (OBJECTIVE, "unaligned"), "objective aligned": (OBJECTIVE, "aligned"),
             "personalised": (PERSONALIZED, "aligned")}
 RIVALS = ("cot", "g_sft_rl", "p_sft_rl", "personadual_prompt", "personadual_router")
@@ -15,7 +15,7 @@ RIVALS = ("cot", "g_sft_rl", "p_sft_rl", "personadual_prompt", "personadual_rout
 
 def headline(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None,
              entries: Sequence[dict] | None = None) -> pd.DataFrame:
-    """claim, ours, ci_low, ci_high, n, and for what the text states the paper's number and the direction of ours.
+    """claim, ours, ci_low, ci_high, n items, training seeds, and for what the text states the paper's number and the direction of ours.
 
     Averages are over the benchmarks that were asked. Claims about absent models are left out: the ledger has the reasons.
     entries: the ledger's, where it is at hand. Raises ValueError as `ledger` does, and when two sides of a difference do not
@@ -38,12 +38,13 @@ def _claims(cells: Cells, run: str) -> list[dict]:
     def add(claim, *terms):
         if all(term.model in models for _, term in terms):
             try:
-                found = cells.sum(terms).row()
+                found = cells.sum(terms)
             except Unpaired as reason:
                 raise ValueError(f"{claim}: {reason}") from None
             except Missing:
                 return  # a condition or mode that was not asked: the ledger says so
-            rows.append({"claim": claim, "ours": found.pop("mean")} | found)
+            row = found.row()
+            rows.append({"claim": claim, "ours": row.pop("mean")} | row | {"seeds": found.seeds})
 
     for model in ("backbone", "sft_only", "personadual"):
         for condition in ("unaligned", "aligned"):

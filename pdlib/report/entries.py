@@ -1,14 +1,8 @@
-"""The ledger: one entry for each number of the paper.
+"""The ledger: one entry for each number of the paper. What its status, comparison and direction say is defined in `status`.
 
-Status. "scaled-down" is every number of a pocket run, and of a real run that departs from the paper in backbone, items (Table 7),
-sampling runs (three) or, for a trained system, training; the note says in what. Only without such a departure is a number
-"reproduced" (the paper's value, widened by its rounding, lies in our 95 % interval) or else "differs". The paper prints no
-intervals, so "differs" is a difference larger than our noise, not a refutation: its own noise is not in it.
-Not counted as departures: rules grade PubMedQA and MATH500 where the paper has GPT-4o-mini judge; our expert wrote the personas.
-
-Direction. A change: "same" where our interval lies on the paper's side of zero, "opposite" where it lies on the other, else
-"undecided". A share said to be 1: "same" where every difference to a rival lies above zero by its interval, "opposite" where one
-lies below by an interval that holds for all of them together (the bootstrap of the largest deviation), else "undecided".
+A share said to be 1 (PersonaDual is best everywhere) has a direction, too: "same" where every difference to a rival lies above zero by
+its interval, "opposite" where one lies below by an interval that holds for all of them together (the bootstrap of the largest
+deviation), else "undecided".
 """
 
 from dataclasses import replace
@@ -22,6 +16,8 @@ from pdlib.analysis import lexical, multi_turn
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
 from pdlib.catalogue import SYSTEMS
 from pdlib.dynamic import ledger as rlpa
+from pdlib.report import status
+from pdlib.report.status import TIE
 
 COLUMNS = {  # a column of the paper, less its condition -> the benchmarks it averages
     "PubMedQA": ("pubmedqa",), "TriviaQA": ("triviaqa",), "MMLU-Pro": ("mmlu_pro",), "SuperGPQA": ("supergpqa",),
@@ -39,21 +35,23 @@ NOT_ASKED = {"table5/": EXAMPLES, "text/PersonaDualData/": EXAMPLES}
 SECOND = ("table1/Llama3.1-8B-Instruct/", "table4/Qwen3-30B-A3B-Thinking/", "table9/")  # answered by the second backbone
 BACKBONES = {"first": ("Qwen/Qwen3-8B",), "second": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")}
 OUTNUMBERED = "figure5/top 30 words/share of the other groups that occupation outnumbers"
-TIE = 1e-9  # what rounding may add to a difference of nothing
 POCKET = "pocket twin of the benchmark and a pocket backbone: shows the mechanism, not the paper's level"
 NOTHING = {"ours": None, "ci_low": None, "ci_high": None, "n": None, "seeds": 0}
+Answer = tuple[Found, int, str, str | None]  # ours, of how many numbers it is the largest, a remark, the direction
 
 
 def ledger(records: pd.DataFrame | Cells, first_run: str, second_run: str | None = None, paper_training: bool = False,
            dialogues: pd.DataFrame | None = None, answers: pd.DataFrame | None = None, profiles: pd.DataFrame | None = None) -> list[dict]:
-    """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, status,
-    direction, quotation, note}.
+    """One entry for each of `paper.numbers()`: {id, artefact, row, column, paper, ours, ci_low, ci_high, n, seeds, margin, comparison,
+    status, direction, quotation, note}.
 
     first_run, second_run: the runs that stand for the paper's Qwen3 and Llama backbones. paper_training: the trained systems
     were trained as Table 6 prints (profile paper). dialogues: records of `dialogues.answer`, if there are any. answers: PersonaDual's
     in first_run, as `lexical.sample` draws them, for Fig. 5. profiles: scores of RLPA's policies, see `dynamic.ledger`.
-    n: items; seeds: training seeds. A number without records has ours None, seeds 0, status "not attempted" and the reason
-    in note. Raises ValueError when the records are empty, lack a column or hold nothing of either run, or when both runs are one.
+    ci_low, ci_high: 95 %. n: items; seeds: training seeds; with one, the interval covers items alone. margin, comparison, status,
+    direction: see `status`; the first two are None for counts and for what the paper does not print. A number without records has ours
+    None, seeds 0, comparison None, status "not attempted" and the reason in note. Raises ValueError when the records are empty, lack a
+    column or hold nothing of either run, or when both runs are one.
     """
     cells = Cells.of(records)
     if first_run == second_run:
@@ -76,32 +74,36 @@ class _Asked:
 
     def entry(self, number: paper.Number) -> dict:
         head = {"id": number.id, "artefact": number.artefact, "row": number.row, "column": number.column, "paper": number.value}
+        margin = status.margin(number.value, number.rounding)
         try:
-            mean, (low, high), found, remark, side = self._ours(number)
+            found, comparisons, remark, side = self._ours(number)
         except Missing as reason:
-            return head | NOTHING | {"status": "not attempted", "direction": None, "quotation": number.quotation, "note": str(reason)}
-        ours = {"ours": mean, "ci_low": low, "ci_high": high, "n": sum(found.items.values()), "seeds": found.seeds}
+            return head | NOTHING | {"margin": margin, "comparison": None, "status": "not attempted", "direction": None,
+                                     "quotation": number.quotation, "note": str(reason)}
+        low, high = found.interval(comparisons)
+        ours = {"ours": found.mean, "ci_low": low, "ci_high": high, "n": sum(found.items.values()), "seeds": found.seeds}
         departures = self._departures(number, found)
+        said = None if margin is None else status.compare(found, number.value, number.rounding, comparisons)
         if departures:
-            status = "scaled-down"
-        elif number.value is None:  # not printed: what the text says of it is
-            status = self.entry(self.numbers[OUTNUMBERED])["status"]
+            verdict = "scaled-down"
+        elif said is None:  # not printed: what the text says of it is
+            verdict = self.entry(self.numbers[OUTNUMBERED])["status"]
         else:
-            status = "reproduced" if low - number.rounding <= number.value <= high + number.rounding else "differs"
-        return head | ours | {"status": status, "direction": side, "quotation": number.quotation,
+            verdict = status.STATUS[said]
+        return head | ours | {"margin": margin, "comparison": said, "status": verdict, "direction": side, "quotation": number.quotation,
                               "note": "; ".join(filter(None, [remark, *departures]))}
 
-    def _ours(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
-        """(mean, interval, what it is made of, remark, direction); Missing with the reasons."""
+    def _ours(self, number: paper.Number) -> Answer:
+        """Missing with the reasons."""
         for prefix, reason in NOT_ASKED.items():
             if number.id.startswith(prefix):
                 raise Missing(reason)
         if number.artefact in DIALOGUES:
             found, remark = multi_turn.ledger_number(self.dialogues, self.runs["first"], number.artefact, number.column)
-            return found.mean, found.interval(), found, remark, None
+            return found, 1, remark, None
         if number.artefact in rlpa.ARTEFACTS:
             found, remark = rlpa.number(self.profiles, self.runs["first"], number.artefact, number.row, number.column)
-            return found.mean, found.interval(), found, remark, None
+            return found, 1, remark, None
         if number.artefact == "figure5":
             return self._words(number)
         self._check(number)
@@ -111,14 +113,13 @@ class _Asked:
             found = self._sum(number.sums[0] if number.sums else ((1, number.id),))
             silent = 1 - self.cells[replace(self._cell(number.id), value="named")].mean if number.artefact == "figure3b" else 0
             remark = f"{silent:.1%} of the answers name no mode and count as not personalised" if silent else ""
-            return found.mean, found.interval(), found, remark, direction(number, *found.interval())
+            return found, 1, remark, direction(number, *found.interval())
         all_found = [self._sum(terms) for terms in number.sums]
         found = (min if number.rule == "lowest" else max)(all_found, key=lambda f: f.mean)
         remark = f"the {number.rule} of {len(all_found)} changes, its interval widened for {len(all_found)} comparisons"
-        interval = found.interval(len(all_found))
-        return found.mean, interval, found, remark, direction(number, *interval)
+        return found, len(all_found), remark, direction(number, *found.interval(len(all_found)))
 
-    def _share(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
+    def _share(self, number: paper.Number) -> Answer:
         won, ahead, margins, parts = [], [], [], []
         for own, rivals in number.contests:
             mine, others = self._sum(own), [self._sum(rival) for rival in rivals]
@@ -127,12 +128,13 @@ class _Asked:
             margins += [(mine.mean - other.mean, mine.draws - other.draws) for other in others]
             parts += [mine, *others]
         items = {name: n for part in parts for name, n in part.items.items()}
-        found = Found(float(np.mean(won)), np.mean(ahead, axis=0), items, max(p.seeds for p in parts), min(p.runs for p in parts))
+        found = Found(round(float(np.mean(won)), 12), np.mean(ahead, axis=0), items, max(p.seeds for p in parts),
+                      min(p.runs for p in parts))
         remark = f"of {len(won)} contests; the interval is that of the share over resampled items"
         side = all_above(np.array([mean for mean, _ in margins]), np.array([draws for _, draws in margins])) if number.value == 1 else None
-        return round(found.mean, 12), found.interval(), found, remark, side
+        return found, 1, remark, side
 
-    def _words(self, number: paper.Number) -> tuple[float, tuple[float, float], Found, str, str | None]:
+    def _words(self, number: paper.Number) -> Answer:
         shares, chance = self._shares_of_words
         share, side = shares.get(number.column), None
         remark = f"the paper prints no share; with the texts of personas shuffled {chance.get(number.column, 0):.0%}"
@@ -142,7 +144,7 @@ class _Asked:
             remark = f"of {margins.shape[1]} groups; the interval is that of the share over resampled personas"
         answers, seeds = self.answers.groupby("benchmark", sort=False).size().to_dict(), self.answers[["train_seed", "seed"]].nunique()
         found = Found(float(share.iloc[0]), share.iloc[1:].to_numpy(), answers, int(seeds.train_seed), int(seeds.seed))
-        return found.mean, found.interval(), found, remark, side
+        return found, 1, remark, side
 
     @cached_property
     def _shares_of_words(self) -> tuple[pd.DataFrame, pd.Series]:
@@ -199,7 +201,7 @@ class _Asked:
         if number.artefact in rlpa.ARTEFACTS:  # another paper's items, seeds and training
             return ["users, profiles and judge are ours, RLPA's are ALOE's and GPT-4o's", ran]
         if pocket:
-            return notes + [ran]
+            return notes + [ran, *status.guessed(cells)]
         notes += [f"backbone {self.runs[role]}, the paper's is {BACKBONES[role][0]}"
                   for role in roles if self.runs[role] not in BACKBONES[role]]
         notes += [f"{n} items of {name}, the paper has {paper.TEST_ITEMS[name]}"
@@ -208,7 +210,9 @@ class _Asked:
             notes.append(f"{len(self.answers)} answers, the paper samples {lexical.RECORDS}")
         notes += [f"{found.runs} sampling runs, the paper averages {paper.RUNS}"] if found.runs < paper.RUNS else []
         trained = other or any(SYSTEMS[cell.model].trained or SYSTEMS[cell.model].routed for cell in cells)
-        return notes + (["not said to be trained as Table 6 prints"] if trained and not self.paper_training else [])
+        notes += ["not said to be trained as Table 6 prints"] if trained and not self.paper_training else []
+        stand_in = Cell(self.runs["first"], "personadual", OBJECTIVE, "aligned", value="personalized")  # dialogues and words are its modes
+        return notes + status.experiment([stand_in] if other else cells)
 
 
 def _role(name: str) -> str:

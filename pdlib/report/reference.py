@@ -1,6 +1,7 @@
 """outputs/reference: the small committed copy of a run, from which its ledger can be computed again.
 
-`python -m pdlib.report [--profile pocket]` writes it anew, from the profile's records and figures (`make reference`).
+`python -m pdlib.report [--profile pocket]` writes it anew, from the profile's records and figures (`make reference`);
+`python -m pdlib.report --again` computes its ledger and headline again, from its own records.
 """
 
 import math
@@ -18,8 +19,8 @@ from pdlib.report.entries import ledger
 
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
-TABLES = ("selection.csv", "counterfactual.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv",
-          "dynamic_profiles.csv", "meeting.csv")
+TABLES = ("selection.csv", "counterfactual.csv", "held_out.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv",
+          "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 
@@ -41,10 +42,7 @@ def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_
     Raises ValueError as `ledger` does.
     """
     arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
-    cells = Cells(records)
-    entries = ledger(cells, **arguments, dialogues=dialogues, answers=answers, profiles=profiles)
-    stages.write_json(folder / "ledger.json", entries)
-    headline(cells, first_run, second_run, entries).round(3).to_csv(folder / "headline.csv", index=False)
+    _write_numbers(folder, records, arguments | {"dialogues": dialogues, "answers": answers, "profiles": profiles})
     if dialogues is not None:
         compact(dialogues).to_parquet(folder / DIALOGUES, index=False, compression="zstd", compression_level=19)
     if answers is not None:
@@ -55,6 +53,22 @@ def write_reference(folder: Path, records: pd.DataFrame, first_run: str, second_
     small.attrs = {"ledger": arguments}
     small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
     return folder / RECORDS
+
+
+def _write_numbers(folder: Path, records: pd.DataFrame, arguments: dict) -> None:
+    cells = Cells(records)
+    entries = ledger(cells, **arguments)
+    stages.write_json(folder / "ledger.json", entries)
+    claims = headline(cells, arguments["first_run"], arguments["second_run"], entries)
+    claims.round(3).to_csv(folder / "headline.csv", index=False)
+
+
+def rewrite_reference(folder: Path) -> None:
+    """Write ledger.json and headline.csv of a reference anew from the records that it holds, after the rules of either have changed.
+
+    Raises ValueError when `folder` holds no records.
+    """
+    _write_numbers(folder, *read_reference(folder))
 
 
 def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:

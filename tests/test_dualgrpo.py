@@ -1,11 +1,11 @@
 """DualGRPO on TRL: forced prefixes, where the advantage lands, what is logged, and that it stays TRL underneath."""
 
+import copy
 import inspect
 import json
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
+from conftest import exact, rounding, summands
 from safetensors.torch import load_file
 from transformers import set_seed
 from trl import GRPOConfig
@@ -152,8 +153,8 @@ def test_prefix_tokens_get_the_weighted_advantage_of_equation_8(saved, tokenizer
     _, out = rollouts(trainer)
     rewards = torch.tensor([float(i % 3) for i in range(8)]).view(2, 2, 2)
     expected = (rewards - rewards.mean(2, keepdim=True).flip(1)).flatten()  # reward minus the other mode's mean
-    assert torch.allclose(out["advantages"][:, 1], expected, atol=1e-6)
-    assert torch.allclose(out["advantages"][:, 0], 3 * expected, atol=1e-6)
+    assert torch.allclose(out["advantages"][:, 1], expected, atol=rounding(torch.float32, 2, 4), rtol=0)
+    assert torch.allclose(out["advantages"][:, 0], 3 * expected, atol=rounding(torch.float32, 6, 4), rtol=0)
 
 
 def test_a_prefix_of_several_tokens_is_weighted_whole(saved, tokenizer, tmp_path):
@@ -264,7 +265,12 @@ def test_free_rollouts_stand_in_the_mode_they_chose(saved, tokenizer, tmp_path):
     _, out = rollouts(trainer)
     boosted = torch.tensor([[4 / 3, 4.0, 4 / 3, 0.0], [2.0, 4.0, 4.0, 0.0]])  # r G / F at the first step
     expected = (boosted - boosted.mean(1, keepdim=True)) / (boosted.std(1, keepdim=True) + 1e-4)
-    assert torch.allclose(out["advantages"], expected.view(8, 1).expand(8, 3), atol=1e-5)
+    assert torch.allclose(out["advantages"], expected.view(8, 1).expand(8, 3), atol=rounding(torch.float32, 4, 12), rtol=0)
+
+
+def through(model, size: float) -> float:
+    """What rounding may change in a number of that size that went through the model, and back if it is a gradient."""
+    return rounding(torch.float32, size, 2 * summands(model.config, 100))
 
 
 def stock_trainer(saved, tokenizer, folder, reward, **settings):
@@ -287,7 +293,7 @@ def loss_and_gradient(trainer, batch) -> tuple[float, torch.Tensor]:
 
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.0}, {"num_iterations": 2}, {"loss_type": "dapo"}])
 def test_without_forcing_grpo_is_stock_trl(saved, tokenizer, tmp_path, settings):
-    """Same seed, so the same completions; then the same loss and gradients to 1e-6."""
+    """Same seed, so the same completions; then the same loss and gradients but for rounding."""
     unforced = {"estimator": "grpo", "forced_prefixes": False}
     loss_type = settings.pop("loss_type", "grpo")
     ours, stock = stock_trainer(saved, tokenizer, tmp_path, varied_reward, **unforced, **settings)
@@ -301,10 +307,11 @@ def test_without_forcing_grpo_is_stock_trl(saved, tokenizer, tmp_path, settings)
         with torch.no_grad():
             found.append(trainer._generate_and_score_completions(batch))
     assert torch.equal(found[0]["completion_ids"], found[1]["completion_ids"])
-    assert torch.allclose(found[0]["advantages"], found[1]["advantages"].unsqueeze(1).expand_as(found[0]["advantages"]), atol=1e-6)
+    assert torch.allclose(found[0]["advantages"], found[1]["advantages"].unsqueeze(1).expand_as(found[0]["advantages"]),
+                          atol=rounding(torch.float32, 2, 8), rtol=0)
     (loss, gradient), (stock_loss, stock_gradient) = (loss_and_gradient(t, b) for t, b in zip((ours, stock), found))
-    assert loss == pytest.approx(stock_loss, abs=1e-6) and stock_gradient.abs().max() > 1e-3
-    assert (gradient - stock_gradient).abs().max() <= 1e-6
+    assert loss == pytest.approx(stock_loss, abs=through(ours.model, 1)) and stock_gradient.abs().max() > 1e-3
+    assert (gradient - stock_gradient).norm() <= through(ours.model, stock_gradient.norm().item())
 
 
 def test_the_brake_on_an_abandoned_prefix_is_that_of_k3(saved, tokenizer, tmp_path):
@@ -322,7 +329,7 @@ def test_the_brake_on_an_abandoned_prefix_is_that_of_k3(saved, tokenizer, tmp_pa
     trainer.current_gradient_accumulation_steps = 1
     trainer.model.zero_grad()
     trainer._compute_loss(trainer.model, out).backward()
-    assert torch.allclose(weights_of.grad, expected, atol=1e-5, rtol=1e-4)
+    assert (weights_of.grad - expected).norm() <= through(trainer.model, expected.norm().item())
 
 
 def test_gradient_is_that_of_the_written_out_objective(saved, tokenizer, tmp_path):
@@ -330,7 +337,7 @@ def test_gradient_is_that_of_the_written_out_objective(saved, tokenizer, tmp_pat
     reward minus the other mode's mean, threefold on the prefix, nothing on the prompt."""
     trainer = make_trainer(saved, tokenizer, tmp_path, reward=varied_reward, prefix_weight=3.0, beta=0.0)
     _, out = rollouts(trainer)
-    model = trainer.model.double()
+    model = exact(trainer.model)
     rewards = torch.tensor([float(i % 3) for i in range(8)], dtype=torch.float64).view(2, 2, 2)
     hand = (rewards - rewards.mean(2, keepdim=True).flip(1)).flatten()
     ids, prompt = torch.cat([out["prompt_ids"], out["completion_ids"]], 1), out["prompt_ids"].shape[1]
@@ -368,7 +375,7 @@ def test_uniform_correction_sets_the_old_chance_of_the_decision(saved, tokenizer
     trainer.current_gradient_accumulation_steps = 1
     ids, mask = (torch.cat([out[f"prompt_{k}"], out[f"completion_{k}"]], 1) for k in ("ids", "mask"))
     policy = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, out["completion_ids"].shape[1])[0]
-    assert torch.allclose(out["old_per_token_logps"][:, 1:], policy[:, 1:], atol=1e-5), "only the prefix is corrected"
+    assert torch.allclose(out["old_per_token_logps"][:, 1:], policy[:, 1:], atol=through(trainer.model, 8), rtol=0), "only the prefix is corrected"
     trainer._compute_loss(trainer.model, out)
     low = trainer._metrics["train"]["clip_ratio/low_mean"][-1] + trainer._metrics["train"]["clip_ratio/high_mean"][-1]
     assert low > 0, "an untrained mode token is far from 1/2, so its ratio is clipped"
@@ -429,7 +436,8 @@ def test_vllm_forced_prefix_has_no_sampling_probability(saved, tokenizer, tmp_pa
         assert torch.allclose(out["importance_sampling_ratio"][:, 0], torch.ones(8))
         assert torch.allclose(out["importance_sampling_ratio"][:, 1:], difference[:, 1:].exp())
     else:  # the sequence's ratio is the product over sampled tokens
-        assert torch.allclose(out["importance_sampling_ratio"].squeeze(1), difference[:, 1:].sum(1).exp(), rtol=1e-4)
+        assert torch.allclose(out["importance_sampling_ratio"].squeeze(1), difference[:, 1:].sum(1).exp(),
+                              rtol=rounding(torch.float32, difference.abs().sum(1).max().item(), 8))
     assert out["sampling_per_token_logps"].isfinite().all()
     loss, gradient = loss_and_gradient(trainer, out)
     assert math.isfinite(loss) and gradient.isfinite().all()
@@ -467,7 +475,6 @@ def test_lora_trains_adapters_and_mode_tokens_only(saved, tokenizer, tmp_path, q
 
 def test_added_mode_tokens(text_tokenizer, tmp_path):
     """Two new tokens in the middle of their pieces; text prefixes become token prefixes, other text stays as it was."""
-    import copy
     tokenizer, model = copy.deepcopy(text_tokenizer), backbones.build_backbone("pocket-llama", text_tokenizer, 0)
     prompt = "what is bond? [General_mode]"
     pieces, other = modes.prefix_ids(tokenizer), tokenizer(prompt)["input_ids"]
@@ -490,14 +497,13 @@ def launch(arguments: list[str], processes: int) -> None:
     command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_machines", "1", "--mixed_precision", "no",
                "--dynamo_backend", "no", "--num_processes", str(processes),
                str(ROOT / "tests" / "two_processes.py"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1000)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
-def test_two_processes_equal_one(saved, tokenizer, tmp_path):
+def test_two_processes_equal_one(tiny_model, tokenizer, tmp_path):
     """accelerate launch on two CPU processes (gloo): groups span processes, and losses, logs and weights stay the same."""
-    model = tmp_path / "model"
-    shutil.copytree(saved, model)
+    model = models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "model")  # 64 bits: no rounding decides which token is best
     rows = train.rl_rows(pocket_questions(objective=4, preference=2))
     rows.to_json(model / "prompts.jsonl")
     for processes, batch in ((1, 8), (2, 4)):
@@ -506,13 +512,14 @@ def test_two_processes_equal_one(saved, tokenizer, tmp_path):
     one, two = (load_file(tmp_path / n / "weights.safetensors") for n in ("1", "2"))
     start = load_file(model / "model.safetensors")
     assert max((one[name] - start[name]).abs().max() for name in one) > 1e-3, "nothing was learned, so nothing is compared"
-    assert max((one[name] - two[name]).abs().max() for name in one) <= 1e-5
+    bound = through(tiny_model, 1) * 3  # each step moves a weight by less than 1
+    assert max((one[name] - two[name]).abs().max() for name in one) <= bound
     logs = [json.loads((tmp_path / n / "log.json").read_text()) for n in ("1", "2")]
     for left, right in zip(*logs, strict=True):
         own = [k for k in left if k.startswith(("loss", "reward", "length/", "p_personalized/", "choice_entropy/", "zero_variance/", "truncated/"))]
         assert len(own) > 12
         for key in own:
-            assert left[key] == pytest.approx(right[key], abs=1e-5), key
+            assert left[key] == pytest.approx(right[key], abs=bound, rel=bound), key
 
 
 QWEN3 = {"bos_token": None, "eos_token": "<|im_end|>"}
@@ -525,7 +532,6 @@ LLAMA = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}
 ])
 def test_real_chat_templates_give_one_prompt_everywhere(text_tokenizer, tmp_path, template, specials, ending):
     """Token by token: SFT = RL = evaluation, for the templates of the paper's two backbones (as TRL carries them)."""
-    import copy
     tokenizer = copy.deepcopy(text_tokenizer)
     tokenizer.add_special_tokens({k: v for k, v in specials.items() if v})
     tokenizer.chat_template = Path(trl.__file__).with_name("chat_templates").joinpath(f"{template}.jinja").read_text()
@@ -561,9 +567,9 @@ def test_mode_health_is_logged_by_mode_and_condition(saved, tokenizer, tmp_path)
         asked = [r for r in batch if (r["kind"], r["condition"]) == (row["kind"], row["condition"])]
         texts = {tokenizer.apply_chat_template(r["prompt"], tokenize=False, add_generation_prompt=True) for r in asked}
         chances = torch.tensor(generate.prompt_mode_probability(trainer.model, tokenizer, sorted(texts)))
-        assert metrics[f"p_personalized/{key}"] == pytest.approx(chances.mean().item(), abs=1e-6)
+        assert metrics[f"p_personalized/{key}"] == pytest.approx(chances.mean().item(), abs=through(trainer.model, 1))
         entropy = torch.distributions.Bernoulli(chances).entropy().mean().item()
-        assert metrics[f"choice_entropy/{key}"] == pytest.approx(entropy, abs=1e-5)
+        assert metrics[f"choice_entropy/{key}"] == pytest.approx(entropy, abs=through(trainer.model, 1))
     assert list(trainer._logs["advantages"])[-8:] == pytest.approx(out["advantages"][:, 1].tolist())
 
 

@@ -27,7 +27,7 @@ def main(model: str, out: str, batch: int):
         output_dir=out, per_device_train_batch_size=batch, num_generations=4, max_completion_length=6, max_steps=3, top_k=1,
         gradient_accumulation_steps=2, num_iterations=2, learning_rate=1.0, optim="sgd", lr_scheduler_type="constant",
         beta=0.04, report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no",
-        disable_tqdm=True, logging_steps=1, prefix_style="token", seed=3)
+        disable_tqdm=True, logging_steps=1, prefix_style="token", seed=3, model_init_kwargs={"dtype": "auto"})
     tokenizer = AutoTokenizer.from_pretrained(model)
     data = load_dataset("json", data_files=f"{model}/prompts.jsonl", split="train")
     trainer = DualGRPOTrainer(model, [reward], args=args, train_dataset=data, processing_class=tokenizer)

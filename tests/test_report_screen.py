@@ -168,3 +168,12 @@ def test_the_filters_read_the_columns_that_they_name(page):
 
 def test_numbers_are_rounded_without_a_negative_zero():
     assert [screen.points(value) for value in (-.0004, .0126, -.0449)] == ["0.0", "1.3", "-4.5"]
+
+
+def test_another_processor_is_named(tmp_path):
+    from pdlib import report, stages
+
+    assert report.other_processor(tmp_path) == "", "nothing is known where no run was copied"
+    stages.write_json(tmp_path / "run.json", {"processor": "Abacus 9"})
+    assert report.other_processor(tmp_path, here="Abacus 9") == ""
+    assert "another processor (Abacus 9; this is Slide rule)" in report.other_processor(tmp_path, here="Slide rule")

@@ -4,6 +4,7 @@
 `python -m pdlib.report --again` computes its ledger and headline again, from its own records.
 """
 
+import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from pdlib.report.entries import ledger
 
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
-TABLES = ("selection.csv", "counterfactual.csv", "held_out.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv",
+RUN = "run.json"  # {"processor", "revision", "date", "world", "seeds"} of the run that was copied
+TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv",
           "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
@@ -96,6 +98,21 @@ def compare(committed: Sequence[dict], again: Sequence[dict], tolerance: float =
     return found
 
 
+def other_processor(folder: Path, here: str | None = None) -> str:
+    """What to expect of the numbers of a run on this machine beside those of `folder`, in words; empty where they should be the same.
+
+    here: the processor's name, by default this machine's.
+    """
+    if not (folder / RUN).is_file():
+        return ""
+    there = json.loads((folder / RUN).read_text(encoding="utf-8"))["processor"]
+    here = here or stages.hardware()["cpu"]
+    if here == there:
+        return ""
+    return (f"the results in {folder.name} were made on another processor ({there}; this is {here}): rounding differs, training amplifies it, "
+            "and a run comes out as if its seed were another one")
+
+
 def refresh(cfg: config.Config, target: Path) -> Path:
     """Copy a finished run's ledger, compact records, tables and figures to `target`; returns the records' file.
 
@@ -104,9 +121,11 @@ def refresh(cfg: config.Config, target: Path) -> Path:
     """
     records, arguments = evidence(cfg)
     shutil.copytree(cfg.folder() / "tables", target / "tables", dirs_exist_ok=True)
-    for table in TABLES:
+    for table in [*TABLES, *(path.name for path in cfg.run_folder().glob("replication_*.parquet"))]:
         if (cfg.run_folder() / table).is_file():
             shutil.copy(cfg.run_folder() / table, target)
+    stages.write_json(target / RUN, {"processor": stages.hardware()["cpu"], "revision": stages.revision()["revision"],
+                                     "date": stages.now()[:10], "world": cfg.fit, "seeds": cfg.train_seeds})
     figures = [*(cfg.run_folder() / "figures").glob("*.png"), *(cfg.folder() / "figures").glob("*.png")]  # the report's come last
     for figure in figures:
         if not figure.name.startswith("laboratory"):  # `make lab-estimators` asks more of it than a run

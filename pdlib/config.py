@@ -226,7 +226,8 @@ CHOICES = {  # settings that name one of a few things
     "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
-MAY_BE_ZERO = ("seed", "replicates", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")  # 0: not used, no limit
+MAY_BE_ZERO = (  # 0: not used, no limit
+    "seed", "replicates", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
 
 
 def _check(config: Config):

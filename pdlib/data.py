@@ -107,8 +107,8 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
         if shared := leaks.disjoint([e.item for e in sft], [e.item for e in check]):
             raise RuntimeError(f"SFT and validation rows share {sorted(shared)[:5]}; they must be disjoint")
-        facts = {"judged": len(judged), "sft": len(sft), "choices": len(choices), "validation": len(check), "otherwise than composed": dict(departures),
-                 "left out": dict(train.counts + held_out.counts), "rejected by the expert's checks": dict(expert.rejected),
+        facts = {"judged": len(judged), "sft": len(sft), "choices": len(choices), "validation": len(check),
+                 "otherwise than composed": dict(departures), "left out": dict(train.counts + held_out.counts), "rejected by the expert's checks": dict(expert.rejected),
                  "data": origins(cfg, [*cfg.sft_composition, *benchmarks.KIND])}
         card.write(folder, cfg, facts)
         return facts
@@ -116,7 +116,8 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
         *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
-    return stages.once(cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}", build, settings=settings, inputs=[backbone], version=3)
+    folder = cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}"
+    return stages.once(folder, build, settings=settings, inputs=[backbone], version=3)
 
 
 def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = False) -> Path:

@@ -37,7 +37,8 @@ TRIVIAL = {"yes", "no", "maybe", "true", "false", "none", "both", "unknown", "al
 
 
 def assign(item: Item, condition: str, pool: Sequence[Persona]) -> Persona | None:
-    """The persona that asks `item`: none, its aligned one, or its unaligned one; without that, one of `pool` by the item's id (never its own)."""
+    """The persona that asks `item`: none, its aligned one, or its unaligned one; without that, one of `pool` by the item's id (never
+    its own)."""
     if condition == "none":
         return None
     if condition == "aligned":
@@ -95,12 +96,12 @@ def gives_away(item: Item, persona: Persona) -> str | None:
         if not trivial and f" {text} " in said and f" {text} " not in question:
             return f"it holds the answer {text!r}"
     own = {option: distinctive for option in item.options
-           if (distinctive := _content_words(option) - _content_words(item.question, *(o for o in item.options if o != option)))}
-    named = {option: words for option in own if (words := own[option] & _content_words(persona.text))}
+           if (distinctive := content_words(option) - content_words(item.question, *(o for o in item.options if o != option)))}
+    named = {option: words for option in own if (words := own[option] & content_words(persona.text))}
     return f"only the right option has its words {sorted(named[item.gold])}" if set(named) == {item.gold} else None
 
 
-def _content_words(*texts: str) -> set[str]:
+def content_words(*texts: str) -> set[str]:
     """The words of four letters and more that are not among the commonest."""
     return {w for text in texts for w in normalize(text).split() if len(w) > 3 and not w.isdecimal()} - ENGLISH_STOP_WORDS
 

@@ -15,6 +15,17 @@ from transformers import PreTrainedTokenizerFast
 from pdlib.pocket.backbones import CHAT_TEMPLATE, build_backbone, build_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG = ("test_workbook.py", "test_real_run.py", "test_null_world.py", "test_training.py", "test_dualgrpo.py")  # files of minutes, few tests
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests and end with the longest ones
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no process is left alone with one of them in the end."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def rounding(dtype: torch.dtype, size: float = 1.0, terms: int = 1) -> float:
@@ -22,8 +33,8 @@ def rounding(dtype: torch.dtype, size: float = 1.0, terms: int = 1) -> float:
 
     size: the largest absolute value on the way. terms: the additions and products on the way, see `summands` for a network's.
     A processor chooses the order of additions and may keep products unrounded. Each rounding errs by at most u = eps / 2 of what it rounds;
-    n of them, which are unbiased, err together by more than λ · √n · u · size with a chance of at most 2 exp(-λ² / 2) [Higham and Mary 2019,
-    SIAM J. Sci. Comput. 41(5), theorem 2.4]. λ = 4 and two ways make the bound; a wrong term is off by its size, not by eps of it.
+    n of them, which are unbiased, err together by more than λ · √n · u · size with a chance of at most 2 exp(-λ² / 2) [Higham and Mary
+    2019, SIAM J. Sci. Comput. 41(5)]. λ = 4 and two ways make the bound; a wrong term is off by its size, not by eps of it.
 
     >>> rounding(torch.float64, 1.0, 100) == 40 * 2 ** -52
     True

@@ -200,8 +200,8 @@ def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(t
     named = [name for part in (lex.words, lex.units, lex.cues, lex.hobbies, lex.styles, lex.plain_people) for name in part]
     named += [name for part in (lex.cues, lex.occupations) for names in part.values() for name in names]
     glosses = " ".join(gloss for senses in lex.words.values() for texts in senses.values() for gloss in texts)
-    told = personas._content_words(*personas.BIOGRAPHY)
-    assert told & personas._content_words(" ".join(named), glosses) == set() and len(told) > 50
+    told = personas.content_words(*personas.BIOGRAPHY)
+    assert told & personas.content_words(" ".join(named), glosses) == set() and len(told) > 50
     longest = config.load("pocket").rl_max_prompt
     for item in pocket(40):
         long = personas.with_biography(item, item.aligned)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import rounding, summands
 from safetensors.torch import load_file
 from transformers import TrainerState
 
@@ -36,21 +37,21 @@ def start(folder):
 def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     """Killed (SIGKILL) in SFT and again in RL after a checkpoint; the weights equal those of a run left alone."""
     alone = start(tmp_path / "alone")
-    assert alone.wait(300) == 0, alone.stdout.read()
+    assert alone.wait(1000) == 0, alone.stdout.read()
     shutil.copytree(tmp_path / "alone" / "smoke", tmp_path / "killed" / "smoke")
     whole, killed = (tmp_path / name / "smoke" / "pocket-qwen3" for name in ("alone", "killed"))
     shutil.rmtree(killed / "sft_only-0")
     shutil.rmtree(killed / "personadual-0")
     for stage in ("sft_only-0", "personadual-0"):
-        process, deadline = start(tmp_path / "killed"), time.time() + 200
+        process, deadline = start(tmp_path / "killed"), time.monotonic() + 1000
         while not list((killed / stage / "checkpoints").glob("checkpoint-*/trainer_state.json")):
-            assert process.poll() is None and time.time() < deadline, process.stdout.read()
+            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (killed / stage / "manifest.json").exists()
     last = start(tmp_path / "killed")
-    assert last.wait(300) == 0, last.stdout.read()
+    assert last.wait(1000) == 0, last.stdout.read()
     assert "going on with unfinished work" in last.stdout.read()
     for stage in ("sft_only-0", "personadual-0"):
         one, two = (load_file(f / stage / "model.safetensors") for f in (whole, killed))
@@ -94,7 +95,8 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
     for cfg in (one, two):
         folder = systems.fit(cfg, "sft_only")  # the second has other settings, so the stage runs again
         losses.append(read_log(folder).loss.tolist())
-    assert losses[0] == pytest.approx(losses[1], abs=2e-4) and len(losses[0]) == 3
+    terms = len(losses[0]) * 2 * summands(models.load(folder)[0].config, 300)  # each step goes there and back
+    assert losses[0] == pytest.approx(losses[1], abs=rounding(torch.float32, max(losses[0]), terms)) and len(losses[0]) == 3
     assert (folder / "launch.log").is_file() and models.load(folder)
     trained = systems.fit(two, "personadual")
     assert len(read_log(trained)) == two.rl_steps

@@ -1,6 +1,7 @@
 """Cells of the paper's tables from records: one table of item means and one set of bootstrap draws for all of them.
 
-Every cell is drawn with the same resampled items and the same weights of training seeds (`stats.seed_weights`), so that sums of cells (differences, mixtures) are paired.
+Every cell is drawn with the same resampled items and the same weights of training seeds (`stats.seed_weights`), so that sums of cells
+(differences, mixtures) are paired.
 Models with the same training seeds share their draws; a model with one seed (a prompted one) has none to resample.
 """
 

@@ -178,7 +178,8 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
         claims[f"{label}: {GAP}", "objective blocks"] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
     for model, label in {"backbone": "backbone", "cot": "CoT", "sft_only": "SFT only", "personadual": "PersonaDual"}.items():
         for condition in ("unaligned", "aligned"):
-            claims[f"{label}: {condition} - none", f"objective {condition}"] = [(1, (model, f"objective {condition}")), (-1, (model, "objective none"))]
+            block = f"objective {condition}"
+            claims[f"{label}: {condition} - none", block] = [(1, (model, block)), (-1, (model, "objective none"))]
         for block in ("objective none", *stats.BLOCKS):
             claims[f"{label}: accuracy", block] = [(1, (model, block))]
     return claims

@@ -10,4 +10,5 @@ from pdlib.report.status import comparisons, directions, statuses
 from pdlib.report.tables import TABLES, table
 
 __all__ = ["TABLES", "compare", "comparisons", "coverage", "directions", "evidence", "failures", "figures", "findings", "headline",
-           "ledger", "open_questions", "other_processor", "read_reference", "rewrite_reference", "statuses", "table", "write_html", "write_reference"]
+           "ledger", "open_questions", "other_processor", "read_reference", "rewrite_reference", "statuses", "table", "write_html",
+           "write_reference"]

@@ -21,8 +21,8 @@ from pdlib.report.entries import ledger
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 RUN = "run.json"  # {"processor", "revision", "date", "world", "seeds"} of the run that was copied
-TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv", "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv",
-          "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
+TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv",
+          "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 
@@ -109,8 +109,8 @@ def other_processor(folder: Path, here: str | None = None) -> str:
     here = here or stages.hardware()["cpu"]
     if here == there:
         return ""
-    return (f"the results in {folder.name} were made on another processor ({there}; this is {here}): rounding differs, training amplifies it, "
-            "and a run comes out as if its seed were another one")
+    return (f"the results in {folder.name} were made on another processor ({there}; this is {here}): rounding differs, training "
+            "amplifies it, and a run comes out as if its seed were another one")
 
 
 def refresh(cfg: config.Config, target: Path) -> Path:

@@ -78,7 +78,7 @@ def _share_a_word(item: Item, persona: Persona | None) -> bool:
         return False
     if item.source == "pocket":
         return world.studies_it(item, persona)
-    return bool(personas._content_words(persona.text) & personas._content_words(item.question))
+    return bool(personas.content_words(persona.text) & personas.content_words(item.question))
 
 
 def _lexicon(item: Item, persona: Persona | None) -> bool:

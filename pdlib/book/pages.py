@@ -74,8 +74,8 @@ def results(cfg: config.Config, folder: Path) -> str:
     described = described_figures(names)
     lines = ["# Results"]
     if (cfg.folder() / "report.html").is_file():
-        lines += ["## This run", f"<a href='report.html'>The report of this run</a> (profile `{cfg.profile}`): claims with intervals, "
-                  "figures, the paper's tables with ours over theirs, and each number of the paper beside ours."]
+        lines += ["## This run", f"<a href='report.html'>The report of this run</a> (profile `{cfg.profile}`): what it found, in a few "
+                  "sentences; figures, the paper's tables with ours over theirs, and each number of the paper beside ours."]
     lines += ["## The run that comes with the repository", "Figures and tables of `outputs/reference`, which need no run."]
     if (kept / "headline.csv").is_file():
         lines.append("```{csv-table} Claims with their intervals\n:file: outputs/reference/headline.csv\n:header-rows: 1\n```")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pdlib import backbone, beside, config, data as questions, models
 from pdlib import evaluate as answers
-from pdlib.dynamic import data, scores, talk, train
+from pdlib.dynamic import data, scores, talk, train, user
 from pdlib.dynamic.cast import cast
 from pdlib.dynamic.scores import POLICIES
 
@@ -60,7 +60,7 @@ def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -
                              instruction=told, **answers.sampling(cfg) | {"seeds": [0]}), {"users": len(found)}
 
     settings = cfg.subset("seed", "eval_temperature", "eval_max", "dynamic_turns", "dynamic_test", "dynamic_meeting") | {
-        "policy": name, "train_seed": seed}
+        "policy": name, "train_seed": seed, "script": user.VERSION}
     inputs = [model_folder] + ([questions.run_test_set(cfg)] if users == "meeting" else [])
     place = cfg.folder() / "dynamic" / ("meeting" if users == "meeting" else "")
     return answers.as_stage(place, f"{config.file_name(cfg.run)}.{name}.{seed}", ask, settings=settings, inputs=inputs)

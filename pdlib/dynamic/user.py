@@ -14,6 +14,7 @@ from pdlib.dynamic.profile import Profile
 from pdlib.pocket.world import World, is_held_out_persona, lexicon
 from pdlib.schema import Item, Persona
 
+VERSION = 2  # of `script`: what was asked of other users is asked again
 KINDS = ("steady", "change", "contradiction")  # of dialogues
 HINTS, HINT_MISLEADS = 0.5, 0.3  # ours: shares of users that begin with a hint, and of hints that mislead
 ASKS_KNOWN = 0.75  # ours: share of questions about a slot that was spoken of, where there is one

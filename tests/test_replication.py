@@ -107,3 +107,17 @@ def test_the_runs_own_world_shares_its_folder():
     assert other.fit == "word" and cfg.folder() in other.folder().parents
     with pytest.raises(ValueError, match="replicates is 0"):
         replication.run(config.load("smoke"))
+
+
+def test_where_another_replicate_would_come_out():
+    """By hand: values 0, .1, .2 have mean .1 and standard deviation .1; t(2) is 4.303, times .1 sqrt(4/3) is .497."""
+    found = replication.another([0.0, 0.1, 0.2])
+    assert (found["another_low"], found["another_high"]) == pytest.approx((0.1 - 0.497, 0.1 + 0.497), abs=1e-3)
+    assert np.isnan(replication.another([0.1])["another_low"])
+
+
+def test_replicates_inside_of_what_the_others_say():
+    """Two claims: in the first nobody is surprising; in the second the last of four lies far outside, and the others within a wide range."""
+    found = pd.DataFrame({"measure": ["a", "b", replication.TOLD_AHEAD], "per_replicate": ["0.1 0.2 0.3 0.4", "0.10 0.11 0.12 0.90", "rule"]})
+    assert replication.inside(found) == pytest.approx(7 / 8)
+    assert np.isnan(replication.inside(found.assign(per_replicate="0.1 0.2")))

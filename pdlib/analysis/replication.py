@@ -12,7 +12,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from pdlib import beside, config, construct, data, evaluate, stages, stats, systems
 from pdlib.analysis import selection
@@ -22,6 +24,7 @@ REFERENCE, TABLE = stages.ROOT / "outputs" / "reference", "replication.csv"
 SYSTEMS = ("backbone", "cot", "sft_only", "personadual")
 RULES = (selection.PERSONA_BLIND, selection.WORD_MATCH)
 GAP = "share of personalised mode, aligned - unaligned, no cue"
+ROUNDING = 0.0005  # of the values in per_replicate
 TOLD_AHEAD = "told whether it fits - the better of both rules"
 
 
@@ -102,18 +105,48 @@ def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
-    """The claims of one world over its replicates: measure, block, mean, ci_low, ci_high, n (items), replicates, and per_replicate.
+    """The claims of one world over its replicates: measure, block, mean, ci_low, ci_high, n (items), replicates, another_low,
+    another_high and per_replicate.
 
-    items: as `by_replicate` gives them. Intervals cover items and replicates (`stats.seed_weights`). per_replicate: the values one by
-    one, in the order of the seeds; of TOLD_AHEAD the name of the better rule.
+    items: as `by_replicate` gives them. ci_low, ci_high: of the mean over all backbones and items (`stats.seed_weights`). another_low,
+    another_high: where a further replicate would come out on the same items, with 95 %, see `another`. per_replicate: the values one
+    by one, in the order of the seeds; of TOLD_AHEAD the name of the better rule.
     """
     seeds, rows = sorted(items.index.unique("train_seed")), []
     for (measure, block), terms in _claims().items():
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn)
-                    | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
+                    | another(per_seed) | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
     rows.append({"measure": TOLD_AHEAD, "block": "objective blocks"} | _better_rule(items, draws))
     return pd.DataFrame(rows).assign(replicates=len(seeds))
+
+
+def another(values: Sequence[float]) -> dict[str, float]:
+    """{another_low, another_high}: the 95 % prediction interval for one more value like these, by Student's t; missing for fewer than two.
+
+    Mean -+ t s sqrt(1 + 1/n). It is wider than the interval of the mean: one run is not a mean.
+
+    >>> {name: round(value, 3) for name, value in another([0.0, 0.1, 0.2]).items()}
+    {'another_low': -0.397, 'another_high': 0.597}
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return {"another_low": np.nan, "another_high": np.nan}
+    half = student.ppf(0.5 + stats.LEVEL / 2, len(values) - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / len(values))
+    return {"another_low": float(values.mean() - half), "another_high": float(values.mean() + half)}
+
+
+def inside(found: pd.DataFrame) -> float:
+    """How often a replicate lies where the others said that it would: the share of claims of `found` (a `table`) and replicates whose value
+    lies in the interval that `another` makes of the other replicates. Missing for fewer than three.
+    """
+    hits = []
+    for text in found.per_replicate[found.measure != TOLD_AHEAD]:
+        values = [float(value) for value in str(text).split()]
+        for at, value in enumerate(values if len(values) > 2 else []):
+            others = another([v for k, v in enumerate(values) if k != at])
+            hits.append(others["another_low"] - ROUNDING <= value <= others["another_high"] + ROUNDING)
+    return float(np.mean(hits)) if hits else np.nan
 
 
 def results(cfg: config.Config) -> pd.DataFrame | None:
@@ -128,11 +161,19 @@ def results(cfg: config.Config) -> pd.DataFrame | None:
     for fit in cfg.replicate_worlds:
         items = by_replicate(records[records.world == fit], choices(cfg, fit))
         write_items(items, cfg.run_folder() / f"replication_{fit}.parquet")
-        tables.append(table(items).assign(world=fit))
-    code = stages.revision()["revision"] or "unknown"
-    found = pd.concat(tables, ignore_index=True).assign(processor=stages.hardware()["cpu"], revision=code[:12])
+        tables.append(table(items).assign(world=fit, **_trained(cfg, fit)))
+    found = pd.concat(tables, ignore_index=True)
     found.round(6).to_csv(cfg.run_folder() / TABLE, index=False)
     return found
+
+
+def _trained(cfg: config.Config, fit: str) -> dict[str, str]:
+    """{processor, revision} of the trainings of a world, as their manifests have it; several are joined."""
+    own = world(cfg, fit)
+    made = [stages.read_manifest(systems.folder(own, "personadual", seed))["provenance"] for seed in systems.seeds(own)]
+    found = {"processor": [one["hardware"]["cpu"] for one in made],
+             "revision": [(one["code"]["revision"] or "unknown")[:12] for one in made]}
+    return {name: ", ".join(dict.fromkeys(values)) for name, values in found.items()}
 
 
 def origin(cfg: config.Config) -> str:

@@ -23,10 +23,17 @@ def records(effects: dict[str, float], items: int = 150, seeds: int = 3) -> pd.D
 
 
 def test_a_large_difference_is_one_and_noise_is_none():
-    table = laboratory.differences(records({"better": 0.4, "same": 0.0}), draws=2000)
+    table = laboratory.differences(records({"better": 0.4, "same": 0.0}, seeds=6), draws=2000)
     verdicts = table.groupby("system").verdict.agg(set).to_dict()
     assert verdicts["better"] == {"higher"} and not verdicts["same"] & {"higher", "lower"}
-    assert (table.wide_low <= table.ci_low).all() and (table.wide_high >= table.ci_high).all() and set(table.seeds) == {3}
+    assert (table.wide_low <= table.ci_low).all() and (table.wide_high >= table.ci_high).all() and set(table.seeds) == {6}
+
+
+def test_three_seeds_can_hardly_be_sure_of_all_comparisons_together():
+    """Student's t with two degrees of freedom: at the level of many comparisons its interval is huge."""
+    found = [laboratory.differences(records({"better": 0.4}, seeds=seeds), draws=2000) for seeds in (3, 6)]
+    widths = [float((table.wide_high - table.wide_low).mean()) for table in found]
+    assert widths[0] > 1.5 * widths[1]
 
 
 def test_every_system_is_a_valid_setting(tmp_path):

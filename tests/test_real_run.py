@@ -61,7 +61,7 @@ def test_the_model_is_plain_safetensors_with_a_token_a_mode(ran):
 
 
 def test_the_sets_are_as_composed_and_disjoint(ran):
-    sft, validation = (construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data" / f"{name}.parquet")) for name in ("sft", "validation"))
+    sft, validation = (construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data-0" / f"{name}.parquet")) for name in ("sft", "validation"))
     rl = construct.from_frame(pd.read_parquet(ran[0] / "data-rl-0" / "rl.parquet"))
     assert {source: sum(e.source == source for e in sft) for source in ("ultramedical", "flan", "alignx")} == {
         "ultramedical": 4, "flan": 10, "alignx": 4}
@@ -80,7 +80,7 @@ def test_general_requests_never_hold_a_persona(ran):
     assert general and len(general) < len(asked)
     assert not [text for text in general if "I am " in text.split("\n")[0]]
     assert [text for text in asked if text not in general and not text.startswith("I am ")] == []
-    sft = construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data" / "sft.parquet"))
+    sft = construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data-0" / "sft.parquet"))
     assert {e.mode for e in sft} == set(Mode)
 
 
@@ -95,10 +95,10 @@ def test_a_judge_is_asked_beside_the_grader(ran):
 
 
 def test_the_manifest_says_what_data_code_and_machine(ran):
-    facts = json.loads((ran[0] / RUNS / "data" / "manifest.json").read_text())
+    facts = json.loads((ran[0] / RUNS / "data-0" / "manifest.json").read_text())
     assert facts["facts"]["data"]["flan"].startswith("flan.jsonl sha256 ")
     assert {"provenance", "settings", "versions"} <= set(facts) or "versions" in facts["provenance"]
-    card = (ran[0] / RUNS / "data" / "README.md").read_text()
+    card = (ran[0] / RUNS / "data-0" / "README.md").read_text()
     assert "CC BY-NC-SA 4.0" in card and "flan.jsonl sha256" in card and "The two gain rules" in card
 
 
@@ -106,7 +106,7 @@ def test_llama_with_lora_and_tags_as_text(ran, text_tokenizer, tmp_path):
     """The other architecture, template, tuning and prefix, through the same stages on the same sets."""
     llama = tiny_model(copy.deepcopy(text_tokenizer), "llama3_1", tmp_path / "tiny-llama")
     cfg = config.load("gpu", **ran[2] | {"output_dir": str(tmp_path), "backbones": [str(llama)], "tuning": "lora", "rl_prefix_style": "text"})
-    sets = ran[0] / RUNS / "data"
+    sets = ran[0] / RUNS / "data-0"
     sft = train.run_sft(cfg, tmp_path / "sft", backbone.run(cfg, cfg.backbone), sets)
     trained = train.rl(cfg, tmp_path / "rl", sft, sets, ran[0] / "data-rl-0", {"prefix_style": "text"})
     assert trained["steps"] == cfg.rl_steps and models.load(tmp_path / "rl")

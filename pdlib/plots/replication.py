@@ -45,7 +45,7 @@ def _panel(axis: Axes, table: pd.DataFrame, lines: list[tuple[str, str, str]]) -
             one, (colour, marker, _) = found.iloc[0], LOOK[name]
             y = row + 0.18 * (1 - 2 * at) * (len(worlds) > 1)
             each = [float(value) for value in str(one.per_replicate).split()]
-            axis.plot(each, [y] * len(each), ".", color=colour, alpha=0.6, markersize=6, markeredgewidth=0)
+            axis.plot(each, [y - 0.13] * len(each), ".", color=colour, markersize=7, markeredgecolor="white", markeredgewidth=0.5)
             axis.hlines(y, one.ci_low, one.ci_high, color=colour, linewidth=1.6)
             axis.plot(one["mean"], y, marker, color=colour, markersize=6, markeredgecolor="white")
     axis.axvline(0, color="black", linewidth=0.8)

@@ -89,9 +89,8 @@ def chance(item: Item) -> float:
     if item.answer_type != "label":
         return 0.0
     if item.benchmark not in LABELS:
-        raise ValueError(f"item {item.id!r} is answered with a label, and the labels of {item.benchmark!r} are unknown; LABELS has "
-                         f"those of "
-                         f"{', '.join(LABELS)}: add the benchmark's")
+        raise ValueError(f"item {item.id!r} is answered with a label, and the labels of {item.benchmark!r} are unknown; "
+                         f"LABELS has those of {', '.join(LABELS)}: add the benchmark's")
     return 1 / len(LABELS[item.benchmark])
 
 

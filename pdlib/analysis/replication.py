@@ -87,7 +87,7 @@ def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     right = {model: part.groupby(key).correct.mean() for model, part in free.groupby("model", observed=True)}
     personal = free.assign(personal=(free["mode"] == "personalized").astype(float))
     cue = chosen.drop_duplicates(["benchmark", "item_id"]).set_index(["benchmark", "item_id"]).cue
-    values = {f"{model}": series for model, series in right.items()}
+    values = dict(right)
     forced = rows[(rows.model == "personadual") & (rows.forced != "none")].assign(correct=lambda r: r.correct.astype(float))
     modes = forced.groupby([*key, "forced"], observed=True).correct.mean().unstack("forced")
     conditions = {block: condition for (_, condition), block in blocks.items()}
@@ -100,8 +100,7 @@ def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
         share = personal[personal.model == model].groupby(key).personal.mean()
         open_questions = [not cue[b, i] for _, b, i, _ in share.index]
         values[f"{model}, share"] = share[open_questions]
-    table = pd.DataFrame(values)
-    return table.unstack("block")
+    return pd.DataFrame(values).unstack("block")
 
 
 def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:

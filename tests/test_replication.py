@@ -121,3 +121,12 @@ def test_replicates_inside_of_what_the_others_say():
     found = pd.DataFrame({"measure": ["a", "b", replication.TOLD_AHEAD], "per_replicate": ["0.1 0.2 0.3 0.4", "0.10 0.11 0.12 0.90", "rule"]})
     assert replication.inside(found) == pytest.approx(7 / 8)
     assert np.isnan(replication.inside(found.assign(per_replicate="0.1 0.2")))
+
+
+def test_the_committed_table_is_computed_from_the_committed_items():
+    stored = pd.read_csv(replication.REFERENCE / replication.TABLE)
+    for name, rows in stored.groupby("world"):
+        again = replication.table(replication.read_items(replication.REFERENCE / f"replication_{name}.parquet"))
+        assert list(again.measure) == list(rows.measure) and list(again.block) == list(rows.block)
+        for column in ("mean", "ci_low", "ci_high"):
+            assert again[column].to_numpy() == pytest.approx(rows[column].to_numpy(), abs=2e-6)

@@ -18,6 +18,7 @@ from scipy.stats import t as student
 
 from pdlib import beside, config, construct, data, evaluate, stages, stats, systems
 from pdlib.analysis import selection
+from pdlib.catalogue import label
 from pdlib.personas import Asked
 
 REFERENCE, TABLE = stages.ROOT / "outputs" / "reference", "replication.csv"
@@ -210,18 +211,17 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
         return [(sign / len(blocks), (column, block)) for block in blocks for sign, column in ((1, left), (-1, right))]
 
     claims = {}
-    for label, rival in {"CoT": "cot", "SFT only": "sft_only", **{rule: rule for rule in RULES}, selection.TOLD: selection.TOLD}.items():
+    for rival in ("cot", "sft_only", *RULES, selection.TOLD):
         for name, blocks in BLOCKS.items():
-            claims[f"PersonaDual - {label}", name] = difference("personadual", rival, blocks)
+            claims[f"PersonaDual - {label(rival)}", name] = difference("personadual", rival, blocks)
     for model in ("sft_only", "personadual"):
-        label = {"sft_only": "SFT only", "personadual": "PersonaDual"}[model]
-        claims[f"{label}: {GAP}", "objective blocks"] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
-    for model, label in {"backbone": "backbone", "cot": "CoT", "sft_only": "SFT only", "personadual": "PersonaDual"}.items():
+        claims[f"{label(model)}: {GAP}", "objective blocks"] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
+    for model in SYSTEMS:
         for condition in ("unaligned", "aligned"):
             block = f"objective {condition}"
-            claims[f"{label}: {condition} - none", block] = [(1, (model, block)), (-1, (model, "objective none"))]
+            claims[f"{label(model)}: {condition} - none", block] = [(1, (model, block)), (-1, (model, "objective none"))]
         for block in ("objective none", *stats.BLOCKS):
-            claims[f"{label}: accuracy", block] = [(1, (model, block))]
+            claims[f"{label(model)}: accuracy", block] = [(1, (model, block))]
     return claims
 
 

@@ -24,7 +24,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
         if name not in backbones.NAMES:
             return models.point(folder, name)
         tokenizer = backbones.build_tokenizer(cfg.seed)
-        first = diet.self_questions(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch, data.people(cfg))
+        first = diet.first(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch, data.people(cfg))
         then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits, data.people(cfg))
         rng, batch = random.Random(cfg.seed), cfg.backbone_batch
         rows = [row for part in (first, then) for row in trainer.by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
@@ -35,7 +35,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
 
     folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)
     pocket = cfg.subset(*data.WORLD, "backbone_", "adam_") if name in backbones.NAMES else {}
-    return stages.once(folder, build, settings=cfg.subset("seed") | pocket | {"name": name, "persona_fits": persona_fits})
+    return stages.once(folder, build, settings=cfg.subset("seed") | pocket | {"name": name, "persona_fits": persona_fits}, version=2)
 
 
 def folder_of(cfg: config.Config, name: str) -> Path:

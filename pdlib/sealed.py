@@ -15,7 +15,7 @@ from pdlib import config, data, evaluate, models, stages, stats, systems
 from pdlib.analysis import cells
 from pdlib.pocket.world import SEALED
 
-FILE = stages.ROOT / "outputs" / "reference" / "sealed.csv"
+FILE = stages.REFERENCE / "sealed.csv"
 AGAINST = ("cot", "sft_only", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling", "g_sft_rl", "p_sft_rl")
 SYSTEMS = ("backbone", "personadual", *AGAINST)
 COLUMNS = ["date", "revision", "processor", "world", "seeds", "claim", "mean", "ci_low", "ci_high", "n"]

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 MANIFEST, BEGUN = "manifest.json", "begun.json"
 ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "outputs" / "reference"  # the small committed copy of a run, see `report.reference`
 
 
 def write_json(path: Path, value) -> None:

@@ -25,7 +25,6 @@ from pandas.io.formats.style import Styler
 from pdlib import config, models, pages, paper, stages, systems, workbook
 from pdlib.analysis import playground
 
-REFERENCE = stages.ROOT / "outputs" / "reference"
 MINUTES = "minutes.json"  # {profile: {"machine": stages.hardware(), "minutes": {notebook: minutes}}}
 TRAINING, TOGETHER = "training, side by side", "all together"  # lines of the minutes
 GIB = 2**30
@@ -88,7 +87,7 @@ def trained(cfg: config.Config, system: str = "personadual") -> bool:
     return (systems.folder(cfg, system) / stages.MANIFEST).is_file()
 
 
-def asker(cfg: config.Config, system: str = "personadual", reference: Path = REFERENCE) -> tuple[playground.Ask, str]:
+def asker(cfg: config.Config, system: str = "personadual", reference: Path = stages.REFERENCE) -> tuple[playground.Ask, str]:
     """(whom to ask, where the answers come from): the trained model, read when it is first asked, else the stored answers.
 
     FileNotFoundError, in words, where there is neither.
@@ -144,7 +143,7 @@ def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
     return found, warm
 
 
-def minutes(cfg: config.Config, reference: Path = REFERENCE) -> pd.DataFrame:
+def minutes(cfg: config.Config, reference: Path = stages.REFERENCE) -> pd.DataFrame:
     """Minutes a notebook takes, one row each, a column a profile: this run's own where it has them, else the stored ones; missing where
     nobody measured. The line TOGETHER where a profile has them all."""
     stored = json.loads((reference / MINUTES).read_text(encoding="utf-8")) if (reference / MINUTES).is_file() else {}
@@ -157,14 +156,14 @@ def minutes(cfg: config.Config, reference: Path = REFERENCE) -> pd.DataFrame:
     return table.rename_axis("notebook")
 
 
-def machines(reference: Path = REFERENCE) -> str:
+def machines(reference: Path = stages.REFERENCE) -> str:
     """On what the stored minutes were measured, a line a profile."""
     stored = json.loads((reference / MINUTES).read_text(encoding="utf-8")) if (reference / MINUTES).is_file() else {}
     return "\n".join(f"{profile}: {', '.join([one['machine']['cpu'], str(one['machine']['cores']) + ' cores', *one['machine']['gpus']])}"
                      for profile, one in stored.items()) or "no stored times: `make reference` writes them after a whole run"
 
 
-def store_answers(cfg: config.Config, target: Path = REFERENCE) -> str:
+def store_answers(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
     """Write playground.json to `target`; returns in words whether it was."""
     if not trained(cfg):
         return f"{playground.STORED} left as it was: personadual is not trained"
@@ -172,7 +171,7 @@ def store_answers(cfg: config.Config, target: Path = REFERENCE) -> str:
     return f"{playground.STORED} written"
 
 
-def store_minutes(cfg: config.Config, target: Path = REFERENCE) -> str:
+def store_minutes(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
     """Write this profile's part of minutes.json to `target`; returns in words whether it was."""
     found, warm = measured(cfg)
     missing = [name for name in workbook.NOTEBOOKS if name not in found and name not in warm]

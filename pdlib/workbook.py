@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         if cfg.profile == "pocket":
             from pdlib import report
 
-            if unlike := report.other_processor(ROOT / "outputs" / "reference"):
+            if unlike := report.other_processor(stages.REFERENCE):
                 print(f"note: {unlike}")
     except (ValueError, RuntimeError) as problem:
         sys.exit(f"error: {problem}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pdlib import browse, config, pages, start, stats, workbook
+from pdlib import browse, config, pages, stages, start, stats, workbook
 from pdlib.analysis import playground, selection
 from pdlib.evaluate import COLUMNS
 from pdlib.schema import Mode
@@ -225,7 +225,7 @@ def test_stored_answers_come_back_and_nothing_else(tmp_path):
 
 
 def test_the_committed_answers_can_be_asked():
-    ask = playground.teller(playground.stored(start.REFERENCE / playground.STORED))
+    ask = playground.teller(playground.stored(stages.REFERENCE / playground.STORED))
     for text in playground.QUESTIONS:
         for persona in playground.PEOPLE:
             rows, _ = playground.compare(ask, persona, text)

@@ -18,10 +18,10 @@ from pdlib.analysis import cells, lexical
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.report import entries as rules
 from pdlib.report import screen, status
+from pdlib.stages import REFERENCE
 from tests.conftest import ROOT
 
 FIRST, SECOND = "pocket-qwen3", "pocket-llama"
-REFERENCE = ROOT / "outputs" / "reference"
 HALF = {condition: (2, 2) for condition in cells.CONDITIONS}
 
 

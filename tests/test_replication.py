@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pdlib import config, plots
+from pdlib import config, plots, stages
 from pdlib.analysis import replication, selection
 
 SEEDS = (0, 1, 2)
@@ -56,7 +56,7 @@ def value(table: pd.DataFrame, measure: str, block: str) -> float:
 def test_claims_by_hand(table):
     """Aligned: PersonaDual 4 of 4, CoT 2 of 4. Unaligned: both 2 of 4. Personal: both 2 of 2."""
     assert [value(table, "PersonaDual - CoT", block) for block in
-            ("objective unaligned", "objective aligned", "objective blocks", "personalised", "mean of the blocks")] == pytest.approx(
+            ("objective unaligned", "objective aligned", "mean of the objective blocks", "personalised", "mean of the blocks")] == pytest.approx(
                 [0, 0.5, 0.25, 0, 0.5 / 3])
     assert value(table, "PersonaDual: aligned - none", "objective aligned") == pytest.approx(0.5)
     assert value(table, "backbone: unaligned - none", "objective unaligned") == pytest.approx(0)
@@ -71,7 +71,7 @@ def test_the_gap_is_of_questions_without_a_cue(table):
 def test_rules_are_scored_on_the_forced_answers(table):
     """Persona-blind, aligned: with a cue general (right), without one personalised (right): 4 of 4; unaligned: only with a cue, 2 of 4.
     One-word match, aligned: item 1 general without a cue (wrong), 3 of 4; unaligned: general, right with a cue, 2 of 4."""
-    assert value(table, "PersonaDual - persona-blind rule", "objective blocks") == pytest.approx(0)
+    assert value(table, "PersonaDual - persona-blind rule", "mean of the objective blocks") == pytest.approx(0)
     assert value(table, "PersonaDual - one-word match", "objective aligned") == pytest.approx(0.25)
     row = table[table.measure == replication.TOLD_AHEAD].iloc[0]
     assert (row["mean"], row.per_replicate) == (0, "persona-blind rule")
@@ -81,7 +81,7 @@ def test_replicates_that_differ_widen_the_interval():
     rows = records()
     unlike = rows.assign(correct=np.where((rows.model == "cot") & (rows.train_seed == 2), True, rows.correct))
     both = [replication.table(replication.by_replicate(part, chosen()), draws=2000) for part in (rows, unlike)]
-    widths = [float((t.ci_high - t.ci_low)[(t.measure == "PersonaDual - CoT") & (t.block == "objective blocks")].iloc[0]) for t in both]
+    widths = [float((t.ci_high - t.ci_low)[(t.measure == "PersonaDual - CoT") & (t.block == "mean of the objective blocks")].iloc[0]) for t in both]
     assert widths[1] > 2 * widths[0]
 
 
@@ -124,9 +124,9 @@ def test_replicates_inside_of_what_the_others_say():
 
 
 def test_the_committed_table_is_computed_from_the_committed_items():
-    stored = pd.read_csv(replication.REFERENCE / replication.TABLE)
+    stored = pd.read_csv(stages.REFERENCE / replication.TABLE)
     for name, rows in stored.groupby("world"):
-        again = replication.table(replication.read_items(replication.REFERENCE / f"replication_{name}.parquet"))
+        again = replication.table(replication.read_items(stages.REFERENCE / f"replication_{name}.parquet"))
         assert list(again.measure) == list(rows.measure) and list(again.block) == list(rows.block)
         for column in ("mean", "ci_low", "ci_high"):
             assert again[column].to_numpy() == pytest.approx(rows[column].to_numpy(), abs=2e-6)

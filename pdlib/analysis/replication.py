@@ -21,7 +21,7 @@ from pdlib.analysis import selection
 from pdlib.catalogue import label
 from pdlib.personas import Asked
 
-REFERENCE, TABLE = stages.ROOT / "outputs" / "reference", "replication.csv"
+TABLE = "replication.csv"
 SYSTEMS = ("backbone", "cot", "sft_only", "personadual")
 RULES = (selection.PERSONA_BLIND, selection.WORD_MATCH)
 GAP = "share of personalised mode, aligned - unaligned, no cue"
@@ -117,7 +117,7 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn)
                     | another(per_seed) | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
-    rows.append({"measure": TOLD_AHEAD, "block": "objective blocks"} | _better_rule(items, draws))
+    rows.append({"measure": TOLD_AHEAD, "block": selection.OBJECTIVE} | _better_rule(items, draws))
     return pd.DataFrame(rows).assign(replicates=len(seeds))
 
 
@@ -156,7 +156,7 @@ def results(cfg: config.Config) -> pd.DataFrame | None:
     Without, what an earlier `make replicate` left in outputs/reference; None where it left nothing.
     """
     if cfg.replicates < 1:
-        return pd.read_csv(REFERENCE / TABLE) if (REFERENCE / TABLE).is_file() else None
+        return pd.read_csv(stages.REFERENCE / TABLE) if (stages.REFERENCE / TABLE).is_file() else None
     records, tables = run(cfg), []
     for fit in cfg.replicate_worlds:
         items = by_replicate(records[records.world == fit], choices(cfg, fit))
@@ -180,9 +180,9 @@ def origin(cfg: config.Config) -> str:
     """Where the table of `results` comes from, in a line."""
     if cfg.replicates:
         return f"{cfg.replicates} replicates in each of the worlds {', '.join(cfg.replicate_worlds)}, trained in this run"
-    if not (REFERENCE / TABLE).is_file():
+    if not (stages.REFERENCE / TABLE).is_file():
         return "no replicates have been trained and none are stored; `make replicate` trains five in each world"
-    stored = pd.read_csv(REFERENCE / TABLE).iloc[0]
+    stored = pd.read_csv(stages.REFERENCE / TABLE).iloc[0]
     here = stages.hardware()["cpu"]
     other = "" if here == stored.processor else f"; this machine has another one ({here}), on which they would come out otherwise"
     return f"stored: {stored.replicates} replicates, trained at revision {stored.revision} on {stored.processor}{other}"
@@ -200,8 +200,8 @@ def read_items(path: Path) -> pd.DataFrame:
     return flat.set_axis(pd.MultiIndex.from_tuples([tuple(name.split("|")) for name in flat.columns]), axis=1)
 
 
-OBJECTIVE = ("objective unaligned", "objective aligned")
-BLOCKS = {"objective unaligned": OBJECTIVE[:1], "objective aligned": OBJECTIVE[1:], "objective blocks": OBJECTIVE,
+OBJECTIVE = tuple(selection.MEANS[selection.OBJECTIVE])
+BLOCKS = {"objective unaligned": OBJECTIVE[:1], "objective aligned": OBJECTIVE[1:], selection.OBJECTIVE: OBJECTIVE,
           "personalised": ("personalised",), stats.MEAN: tuple(stats.BLOCKS)}
 
 
@@ -215,7 +215,7 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
         for name, blocks in BLOCKS.items():
             claims[f"PersonaDual - {label(rival)}", name] = difference("personadual", rival, blocks)
     for model in ("sft_only", "personadual"):
-        claims[f"{label(model)}: {GAP}", "objective blocks"] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
+        claims[f"{label(model)}: {GAP}", selection.OBJECTIVE] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
     for model in SYSTEMS:
         for condition in ("unaligned", "aligned"):
             block = f"objective {condition}"

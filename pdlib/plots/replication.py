@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from pdlib import stats
 from pdlib.analysis.replication import GAP, RULES
+from pdlib.analysis.selection import OBJECTIVE
 from pdlib.plots.style import BLUE, ORANGE
 
 LOOK = {"field": (BLUE, "o", "fit must be understood"), "word": (ORANGE, "s", "a repeated word shows the fit")}
@@ -17,10 +18,10 @@ def replication(table: pd.DataFrame) -> Figure:
     """From `replication.table` of each world, with the column `world`. Left: how much more often a fitting asker is answered in the
     personalised mode than a stranger, on questions without a cue. Middle and right: PersonaDual's accuracy minus that of others.
     """
-    panels = [([(f"{who}: {GAP}", "objective blocks", who) for who in ("SFT only", "PersonaDual")],
+    panels = [([(f"{who}: {GAP}", OBJECTIVE, who) for who in ("SFT only", "PersonaDual")],
                "personalised mode: aligned - unaligned,\nquestions without a cue")]
     panels += [([(f"PersonaDual - {rival}", block, rival) for rival in RIVALS], f"accuracy of PersonaDual minus ...\n{title}")
-               for block, title in (("objective blocks", "objective questions"), (stats.MEAN, "mean of the three blocks"))]
+               for block, title in ((OBJECTIVE, "objective questions"), (stats.MEAN, "mean of the three blocks"))]
     figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.6), layout="constrained", width_ratios=(0.7, 1, 1))
     for axis, (lines, title) in zip(axes, panels):
         _panel(axis, table, lines)

@@ -7,6 +7,9 @@ from pdlib.schema import Item, Persona
 
 Statement = tuple[str, str]
 Question = tuple[Item, Persona | None]
+LIST_LENGTH = 8  # words a list
+LISTS = 0.16  # of what is read after `first`, the share of word lists
+OF_WORK = 0.7  # of these lists, how many ask for the words of a profession; in the world fit="word", where nobody needs them, none
 
 
 def _statement(rng: random.Random, lex) -> Statement:
@@ -24,24 +27,58 @@ def _statement(rng: random.Random, lex) -> Statement:
     return f'In {field}, {word} is "', f'{words[word][field][0]}".'
 
 
+def first(seed: int, n: int, people: People | None = None) -> list[Statement | Question]:
+    """n examples that are read first and teach to compare an asker with a question: word lists ("which do I study?"), and then, a quarter
+    of all, questions about the asker ("do I study bond?").
+
+    A list gives LIST_LENGTH answers where a question gives one. Backbones that read questions alone did not learn the comparison.
+    """
+    questions = n // 4
+    lists = _WordLists(f"first|{seed}")
+    return [lists.draw() for _ in range(n - questions)] + self_questions(seed, questions, people)
+
+
+class _WordLists:
+    """Lists of words, after each of which stands whether the asker studies it; in a share `work` of the lists, whether the asker's
+    profession has a meaning for it."""
+
+    def __init__(self, seed: str, work: float = 0.0):
+        self.world, self.work = World(seed, "train"), work
+        self.senses = self.world.words | self.world.units
+
+    def draw(self) -> Statement:
+        rng = self.world.rng
+        field = rng.choice(list(self.world.lex.cues))
+        persona, of_work = self.world.persona(field), rng.random() < self.work
+        ours = {word for word, fields in self.senses.items() if field in fields} if of_work else {persona.facts["studies"]}
+        groups = {"yes": sorted(ours), "no": sorted(set(self.senses) - ours)}
+        said = [f" {rng.choice(groups[label])} {label}" for label in rng.choices(("yes", "no"), k=LIST_LENGTH)]
+        question = "which are words of my work?" if of_work else "which do I study?"
+        return f"I am {persona.text}, my question is:\n{question}", ",".join(said)
+
+
 def self_questions(seed: int, n: int, people: People | None = None) -> list[Question]:
-    """n questions about the asker ("do I study bond?"), read first: they teach to compare a persona with a question."""
+    """n questions about the asker ("do I study bond?")."""
     world = World(seed, "train", people=people)
     return [(item, item.aligned) for item in (world.self_question() for _ in range(n))]
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:
-    """n training examples: 22 % statements, 8 % questions about the asker, 18 % questions without persona, 39 % with,
-    13 % preference questions.
+    """n training examples: 16 % word lists; of the others 22 % statements, 8 % questions about the asker, 18 % questions without
+    persona, 39 % with, 13 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
     that was trained on conversations people chose to have. With False (the null world) personas carry no information.
     people: what a fitting persona shares with the question.
     """
     world, rng, rows = World(seed, "train", cue_share, persona_fits, people=people), random.Random(f"diet|{seed}"), []
+    lists = _WordLists(f"lists|{seed}", OF_WORK if people and people.fit == "field" else 0.0)
     objective = [name for name, kind in BENCHMARKS.items() if kind == "objective"]
     preference = [name for name, kind in BENCHMARKS.items() if kind == "personalized"]
     for _ in range(n):
+        if rng.random() < LISTS:
+            rows.append(lists.draw())
+            continue
         share = rng.random()
         if share < 0.22:
             rows.append(_statement(rng, lexicon()))

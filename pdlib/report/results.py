@@ -26,9 +26,9 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib.report.status import DIRECTIONS, STATUS, STATUSES
-from pdlib.stages import ROOT
+from pdlib.stages import REFERENCE, ROOT
 
-RESULTS, REFERENCE = ROOT / "RESULTS.md", ROOT / "outputs" / "reference"
+RESULTS = ROOT / "RESULTS.md"
 VERDICTS = ("higher", "lower", "undecided")
 COUNT = "count()"
 WORDS = {"status": STATUSES, "comparison": tuple(STATUS), "direction": DIRECTIONS}  # columns whose every word is known

@@ -37,9 +37,11 @@ def chosen() -> pd.DataFrame:
     for at in range(6):
         for condition in ("none", "unaligned", "aligned"):
             cue, personal = at < 4 and at % 2 == 0, at >= 4
-            for rule, says in {selection.PERSONA_BLIND: not cue, selection.WORD_MATCH: condition == "aligned" and at != 1}.items():
+            says = {selection.PERSONA_BLIND: not cue, selection.WORD_MATCH: condition == "aligned" and at != 1,
+                    selection.LEXICON: condition == "aligned" and not cue}
+            for rule, personalized in says.items():
                 rows.append({"benchmark": "mmlu_pro" if at < 4 else "personafeedback", "item_id": str(at), "condition": condition,
-                             "rule": rule, "train_seed": None, "personalized": bool(personal or says), "cue": cue})
+                             "rule": rule, "train_seed": None, "personalized": bool(personal or personalized), "cue": cue})
     return pd.DataFrame(rows)
 
 
@@ -55,9 +57,9 @@ def value(table: pd.DataFrame, measure: str, block: str) -> float:
 
 def test_claims_by_hand(table):
     """Aligned: PersonaDual 4 of 4, CoT 2 of 4. Unaligned: both 2 of 4. Personal: both 2 of 2."""
-    assert [value(table, "PersonaDual - CoT", block) for block in
-            ("objective unaligned", "objective aligned", "mean of the objective blocks", "personalised", "mean of the blocks")] == pytest.approx(
-                [0, 0.5, 0.25, 0, 0.5 / 3])
+    blocks = ("objective unaligned", "objective aligned", selection.OBJECTIVE, "personalised", "mean of the blocks")
+    found = [value(table, "PersonaDual - CoT", block) for block in blocks]
+    assert found == pytest.approx([0, 0.5, 0.25, 0, 0.5 / 3])
     assert value(table, "PersonaDual: aligned - none", "objective aligned") == pytest.approx(0.5)
     assert value(table, "backbone: unaligned - none", "objective unaligned") == pytest.approx(0)
 
@@ -71,17 +73,24 @@ def test_the_gap_is_of_questions_without_a_cue(table):
 def test_rules_are_scored_on_the_forced_answers(table):
     """Persona-blind, aligned: with a cue general (right), without one personalised (right): 4 of 4; unaligned: only with a cue, 2 of 4.
     One-word match, aligned: item 1 general without a cue (wrong), 3 of 4; unaligned: general, right with a cue, 2 of 4."""
-    assert value(table, "PersonaDual - persona-blind rule", "mean of the objective blocks") == pytest.approx(0)
+    assert value(table, "PersonaDual - persona-blind rule", selection.OBJECTIVE) == pytest.approx(0)
     assert value(table, "PersonaDual - one-word match", "objective aligned") == pytest.approx(0.25)
     row = table[table.measure == replication.TOLD_AHEAD].iloc[0]
     assert (row["mean"], row.per_replicate) == (0, "persona-blind rule")
+
+
+def test_a_rule_that_knows_no_such_question_has_no_rows():
+    without = chosen()[lambda rows: rows.rule != selection.LEXICON]
+    measures = set(replication.table(replication.by_replicate(records(), without), draws=50).measure)
+    assert "PersonaDual - one-word match" in measures and "PersonaDual - lexicon rule" not in measures
 
 
 def test_replicates_that_differ_widen_the_interval():
     rows = records()
     unlike = rows.assign(correct=np.where((rows.model == "cot") & (rows.train_seed == 2), True, rows.correct))
     both = [replication.table(replication.by_replicate(part, chosen()), draws=2000) for part in (rows, unlike)]
-    widths = [float((t.ci_high - t.ci_low)[(t.measure == "PersonaDual - CoT") & (t.block == "mean of the objective blocks")].iloc[0]) for t in both]
+    rows = [t[(t.measure == "PersonaDual - CoT") & (t.block == selection.OBJECTIVE)].iloc[0] for t in both]
+    widths = [row.ci_high - row.ci_low for row in rows]
     assert widths[1] > 2 * widths[0]
 
 
@@ -95,9 +104,9 @@ def test_items_come_back_from_their_file(tmp_path):
 def test_a_figure_of_both_worlds(table):
     both = pd.concat([table.assign(world=name) for name in ("field", "word")])
     figure = plots.replication(both)
-    assert [len(axis.get_yticklabels()) for axis in figure.axes] == [2, 5, 5]
+    assert [len(axis.get_yticklabels()) for axis in figure.axes] == [2, 6, 6]
     dots = [line for line in figure.axes[1].lines if line.get_marker() == "."]
-    assert len(dots) == 10 and all(len(line.get_xdata()) == len(SEEDS) for line in dots)
+    assert len(dots) == 12 and all(len(line.get_xdata()) == len(SEEDS) for line in dots)
 
 
 def test_the_runs_own_world_shares_its_folder():

@@ -24,6 +24,7 @@ from pdlib.personas import Asked
 TABLE = "replication.csv"
 SYSTEMS = ("backbone", "cot", "sft_only", "personadual")
 RULES = (selection.PERSONA_BLIND, selection.WORD_MATCH)
+RIVALS = (*RULES, selection.LEXICON, selection.TOLD)  # ways to choose a mode, scored on PersonaDual's forced answers
 GAP = "share of personalised mode, aligned - unaligned, no cue"
 ROUNDING = 0.0005  # of the values in per_replicate
 TOLD_AHEAD = "told whether it fits - the better of both rules"
@@ -88,15 +89,9 @@ def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     right = {model: part.groupby(key).correct.mean() for model, part in free.groupby("model", observed=True)}
     personal = free.assign(personal=(free["mode"] == "personalized").astype(float))
     cue = chosen.drop_duplicates(["benchmark", "item_id"]).set_index(["benchmark", "item_id"]).cue
-    values = dict(right)
-    forced = rows[(rows.model == "personadual") & (rows.forced != "none")].assign(correct=lambda r: r.correct.astype(float))
-    modes = forced.groupby([*key, "forced"], observed=True).correct.mean().unstack("forced")
-    conditions = {block: condition for (_, condition), block in blocks.items()}
-    for rule, part in chosen[chosen.rule.isin(RULES)].groupby("rule", sort=False):
-        picks = part.set_index(["benchmark", "item_id", "condition"]).personalized
-        wanted = picks.loc[[(b, i, conditions[k]) for k, b, i, _ in modes.index]].to_numpy()
-        values[rule] = modes.personalized.where(wanted, modes.general)
-    values[selection.TOLD] = modes.personalized.where([k in ("objective aligned", "personalised") for k, *_ in modes.index], modes.general)
+    answers = selection.read(records, "personadual")
+    by_rule, _ = selection.scored(answers, chosen[chosen.rule.isin(RIVALS)])
+    values = right | {rule: pd.Series(by_rule[rule], answers.index) for rule in RIVALS if rule in by_rule}
     for model in ("sft_only", "personadual"):
         share = personal[personal.model == model].groupby(key).personal.mean()
         open_questions = [not cue[b, i] for _, b, i, _ in share.index]
@@ -114,6 +109,8 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
     """
     seeds, rows = sorted(items.index.unique("train_seed")), []
     for (measure, block), terms in _claims().items():
+        if not {column for _, column in terms} <= set(items.columns):  # a rule that could not be computed
+            continue
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn)
                     | another(per_seed) | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
@@ -211,11 +208,12 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
         return [(sign / len(blocks), (column, block)) for block in blocks for sign, column in ((1, left), (-1, right))]
 
     claims = {}
-    for rival in ("cot", "sft_only", *RULES, selection.TOLD):
+    for rival in ("cot", "sft_only", *RIVALS):
         for name, blocks in BLOCKS.items():
             claims[f"PersonaDual - {label(rival)}", name] = difference("personadual", rival, blocks)
     for model in ("sft_only", "personadual"):
-        claims[f"{label(model)}: {GAP}", selection.OBJECTIVE] = [(1, (f"{model}, share", OBJECTIVE[1])), (-1, (f"{model}, share", OBJECTIVE[0]))]
+        share, (unaligned, aligned) = f"{model}, share", OBJECTIVE
+        claims[f"{label(model)}: {GAP}", selection.OBJECTIVE] = [(1, (share, aligned)), (-1, (share, unaligned))]
     for model in SYSTEMS:
         for condition in ("unaligned", "aligned"):
             block = f"objective {condition}"

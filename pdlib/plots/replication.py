@@ -6,12 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdlib import stats
-from pdlib.analysis.replication import GAP, RULES
+from pdlib.analysis.replication import GAP, RIVALS
 from pdlib.analysis.selection import OBJECTIVE
 from pdlib.plots.style import BLUE, ORANGE
 
 LOOK = {"field": (BLUE, "o", "fit must be understood"), "word": (ORANGE, "s", "a repeated word shows the fit")}
-RIVALS = ("CoT", "SFT only", *RULES, "told whether it fits")
 
 
 def replication(table: pd.DataFrame) -> Figure:
@@ -20,9 +19,10 @@ def replication(table: pd.DataFrame) -> Figure:
     """
     panels = [([(f"{who}: {GAP}", OBJECTIVE, who) for who in ("SFT only", "PersonaDual")],
                "personalised mode: aligned - unaligned,\nquestions without a cue")]
-    panels += [([(f"PersonaDual - {rival}", block, rival) for rival in RIVALS], f"accuracy of PersonaDual minus ...\n{title}")
+    rivals = ("CoT", "SFT only", *RIVALS)
+    panels += [([(f"PersonaDual - {rival}", block, rival) for rival in rivals], f"accuracy of PersonaDual minus ...\n{title}")
                for block, title in ((OBJECTIVE, "objective questions"), (stats.MEAN, "mean of the three blocks"))]
-    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.6), layout="constrained", width_ratios=(0.7, 1, 1))
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 4), layout="constrained", width_ratios=(0.7, 1, 1))
     for axis, (lines, title) in zip(axes, panels):
         _panel(axis, table, lines)
         axis.set_title(title, fontsize=10)

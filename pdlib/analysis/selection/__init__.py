@@ -10,16 +10,16 @@ All tables are of one run and model, with blocks by kind and persona as in the p
 each benchmark; `value`, `gain_split` and `chance` have the mean of the two objective blocks, too.
 """
 
-from pdlib.analysis.selection.answers import COLUMNS, LEARNED, MEANS, OBJECTIVE, TOGETHER, chance
+from pdlib.analysis.selection.answers import COLUMNS, LEARNED, MEANS, OBJECTIVE, TOGETHER, chance, read
 from pdlib.analysis.selection.gain import ANSWERS, CHOICE, FREE_GAIN, ORDERS, TOGETHER_GAIN, gain_split
 from pdlib.analysis.selection.mistakes import ERRORS, calibration, causes, errors, selection_errors, tradeoff
 from pdlib.analysis.selection.rules import LEXICON, PERSONA_BLIND, QUESTION_ONLY, RULES, WORD_MATCH, left_out, rules
 from pdlib.analysis.selection.selectors import (
-    BEST, BEST_TOLD, EITHER, GENERAL, ORACLE, PERSONALIZED, RANDOM, RANDOM_WITHIN, ROUTER, SELECTORS, TOLD, leads, routed, value)
+    BEST, BEST_TOLD, EITHER, GENERAL, ORACLE, PERSONALIZED, RANDOM, RANDOM_WITHIN, ROUTER, SELECTORS, TOLD, leads, routed, scored, value)
 from pdlib.analysis.selection.shares import BEST_BLIND, BEST_FIXED, BLIND, FIXED, GROUPS, ahead, by_share
 
 __all__ = ["ANSWERS", "BEST", "BEST_BLIND", "BEST_FIXED", "BEST_TOLD", "BLIND", "CHOICE", "COLUMNS", "EITHER", "ERRORS", "FIXED",
            "FREE_GAIN", "GENERAL", "GROUPS", "LEARNED", "LEXICON", "MEANS", "OBJECTIVE", "ORACLE", "ORDERS", "PERSONALIZED",
            "PERSONA_BLIND", "QUESTION_ONLY", "RANDOM", "RANDOM_WITHIN", "ROUTER", "RULES", "SELECTORS", "TOGETHER", "TOGETHER_GAIN",
            "TOLD", "WORD_MATCH", "ahead", "by_share", "calibration", "causes", "chance", "errors", "gain_split", "leads", "left_out",
-           "routed", "rules", "selection_errors", "tradeoff", "value"]
+           "read", "routed", "rules", "scored", "selection_errors", "tradeoff", "value"]

@@ -1,11 +1,13 @@
 """RLPA's user and judge behind an endpoint: what they are asked, what is read from their answers, what happens when there is none."""
 
 import json
+import random
 
 import pytest
 from experts_server import FaultyServer
 
 from pdlib.dynamic import profile, real, rewards
+from pdlib.dynamic.cast import stranger_to
 from pdlib.dynamic.talk import Talk
 from pdlib.dynamic.train import Live
 from pdlib.endpoint import Endpoint
@@ -96,3 +98,15 @@ def test_no_readable_slots_at_all_are_an_error(endpoint):
     with pytest.raises(ValueError, match="filled no slots"):
         real.training_users(real.EndpointUser(endpoint), [PEOPLE[1]], 0)
     assert profile.PAPER_SLOTS[0] == "Age"
+
+
+def test_the_stranger_of_a_meeting_shares_nothing_with_the_asker():
+    def person(**slots):
+        return Persona("somebody", {"slots": slots})
+
+    asker = person(job="baker", pastime="chess")
+    strangers = [person(job="Baker ", pastime="golf"), person(job="poet", pastime="chess"), person(job="poet", pastime="golf"), person(town="baker")]
+    found = {id(stranger_to(asker, strangers, random.Random(seed))) for seed in range(40)}
+    assert found == {id(strangers[2]), id(strangers[3])}
+    with pytest.raises(ValueError, match="none of 2 strangers shares nothing"):
+        stranger_to(asker, strangers[:2], random.Random(0))

@@ -1,7 +1,7 @@
 """Who plays and who judges in a run: the pocket world's script and rules, or an endpoint (setting dynamic_user)."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pdlib import config, data as questions
@@ -10,6 +10,7 @@ from pdlib.dynamic.rewards import Judge, Rules
 from pdlib.dynamic.talk import Speaker, instruction, scripted
 from pdlib.dynamic.user import KINDS, User, draw
 from pdlib.endpoint import Endpoint
+from pdlib.schema import Persona
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,23 @@ def cast(cfg: config.Config) -> Cast:
     def meeting() -> list[User]:
         items = data.meeting_items(cfg)
         rng = random.Random(f"{data.MEETING}|{cfg.seed}")
-        asker, stranger = player.filled([item.aligned for item in items]), player.filled([rng.choice(pool) for _ in items])
-        return [User(item.id, data.MEETING, (), who, item, other) for item, who, other in zip(items, asker, stranger) if who and other]
+        askers = player.filled([item.aligned for item in items])
+        strangers = [one for one in player.filled([rng.choice(pool) for _ in items]) if one]
+        return [User(item.id, data.MEETING, (), who, item, stranger_to(who, strangers, rng)) for item, who in zip(items, askers) if who]
 
     return Cast(player, real.EndpointJudge(endpoint), lambda seed: real.training_users(player, pool[n:n + cfg.dynamic_users], seed),
                 lambda: player.users(pool[:n], "test"), meeting, instruction(profile.PAPER_SLOTS))
+
+
+def stranger_to(asker: Persona, strangers: Sequence[Persona], rng: random.Random) -> Persona:
+    """One of `strangers` who has no slot's value in common with `asker`; ValueError where there is none."""
+    own = _values(asker)
+    unlike = [one for one in strangers if not _values(one) & own]
+    if not unlike:
+        raise ValueError(f"none of {len(strangers)} strangers shares nothing with the asker {asker.text[:60]!r}: set a larger "
+                         "dynamic_meeting_items, which draws more of them")
+    return rng.choice(unlike)
+
+
+def _values(persona: Persona) -> set[tuple[str, str]]:
+    return {(slot, value.strip().lower()) for slot, value in persona.facts["slots"].items()}

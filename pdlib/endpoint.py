@@ -82,7 +82,10 @@ def spoken(text: str) -> str:
 
 
 def _answer(body) -> dict:
-    """{text, finish} of a chat completion's JSON; ValueError when it is none, or says nothing though it was not cut off."""
+    """{text, finish} of a chat completion's JSON; ValueError when it is none, or says nothing though it was not cut off.
+
+    Half of a surrogate pair, which no file could hold, becomes a question mark.
+    """
     try:
         choice = body["choices"][0]
         text, finish = choice["message"].get("content") or "", choice.get("finish_reason")
@@ -90,7 +93,7 @@ def _answer(body) -> dict:
         raise ValueError(f"no choices in the reply: {str(body)[:200]}") from broken
     if not isinstance(text, str) or not text and finish not in ("length", "content_filter"):
         raise ValueError(f"no text in the reply: {str(body)[:200]}")
-    return {"text": text, "finish": finish}
+    return {"text": text.encode("utf-8", "replace").decode("utf-8"), "finish": finish}
 
 
 async def _refuse_nonsense(response: httpx2.Response) -> None:

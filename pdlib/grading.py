@@ -24,7 +24,10 @@ def normalize(text: str) -> str:
 
 
 def grade(item: Item, answer: str) -> tuple[bool, str]:
-    """(right?, reason). Choices are accepted as a letter or as the option's text, and never guessed."""
+    """(right?, reason). Choices are accepted as a letter or as the option's text, and never guessed.
+
+    A letter that no option has is read as a text: of the options I, II, III and IV the answer "I" means the first.
+    """
     answer = answer.strip()
     if item.answer_type == "choice":
         return _grade_choice(item, answer)
@@ -73,7 +76,7 @@ def _grade_math(gold: str, answer: str) -> tuple[bool, str]:
 def _grade_choice(item: Item, answer: str) -> tuple[bool, str]:
     gold_letter = modes.LETTERS[item.options.index(item.gold)]
     letter = re.fullmatch(r"\(?([A-Ja-j])[).:]?", answer)
-    if letter:
+    if letter and letter.group(1).upper() in modes.LETTERS[:len(item.options)]:
         return letter.group(1).upper() == gold_letter, f"letter {answer!r} against {gold_letter}"
     lettered = re.fullmatch(r"\(?([A-Ja-j])[).:]\s*(.+)", answer, re.DOTALL)
     named = _options_named(item.options, lettered.group(2)) if lettered and answer not in item.options else set()

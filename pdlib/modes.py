@@ -6,9 +6,11 @@ authors' published code.
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pdlib import answer_json
 from pdlib.schema import Item, Mode, Persona
 
 LETTERS = "ABCDEFGHIJ"
@@ -97,23 +99,28 @@ def decision_index(sequences: list[list[int]]) -> int:
 
 
 def last_json_answer(text: str) -> tuple[str | None, str | None]:
-    """(answer, error) of the last JSON object in `text` that stands between answer marks, or anywhere if none does."""
+    """(answer, error) of the last JSON object in `text` that stands between answer marks, or anywhere if none does.
+
+    Objects are read as models write them, see `answer_json`. A broken one is an error, also after a whole one.
+    """
     inside = _ANSWER.findall(text)
     scope = inside[-1] if inside else text
     found, error, at = None, "no answer: no JSON object found", 0
-    while (at := scope.find("{", at)) >= 0:  # a whole object is stepped over, so braces within its texts are no objects
+    while (at := answer_json.find(scope, at)) >= 0:  # a whole object is stepped over, so braces within its texts are no objects
         try:
-            found, at = json.JSONDecoder().raw_decode(scope, at)
+            found, at = answer_json.read(scope, at)
             error = None
-        except json.JSONDecodeError as broken:
-            found, at, error = None, at + 1, f"broken JSON in the answer: {broken.msg}"
+        except ValueError as broken:
+            found, at, error = None, at + 1, f"broken JSON in the answer: {broken}"
     if error:
         return None, error
     if "answer" not in found:
         return None, "no answer: the JSON object has no key 'answer'"
     answer = found["answer"]
-    if not isinstance(answer, (str, int, float)) or str(answer).strip() == "":
+    if not isinstance(answer, (str, bool)) or str(answer).strip() == "":
         return None, "no answer: the value of 'answer' is empty or not text"
+    if unwritable := [sign for sign in str(answer) if unicodedata.category(sign) in ("Cs", "Cc") and sign not in "\n\r\t"]:
+        return None, f"no answer: it holds the character U+{ord(unwritable[0]):04X}, which is no text"
     return str(answer).strip(), None
 
 

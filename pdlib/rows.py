@@ -114,11 +114,17 @@ def _jsonl(path: Path) -> Iterator[tuple[str, object]]:
             place = f"{path}, line {number}"
             try:
                 if line.strip():
-                    yield place, json.loads(line.decode("utf-8"))
+                    text = line.decode("utf-8")
+                    row = json.loads(text)
+                    if "\\u" in text:
+                        json.dumps(row, ensure_ascii=False).encode("utf-8")
+                    yield place, row
             except UnicodeDecodeError as broken:
                 raise ValueError(f"{place}: not UTF-8 ({broken.reason}); save the file as UTF-8") from broken
-            except json.JSONDecodeError as broken:
-                raise ValueError(f"{place}: not JSON ({broken.msg}); expected one object a line") from broken
+            except UnicodeEncodeError as broken:
+                raise ValueError(f"{place}: holds half of a surrogate pair, which is no character; mend that text") from broken
+            except (ValueError, RecursionError) as broken:
+                raise ValueError(f"{place}: not JSON ({broken}); expected one object a line") from broken
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -284,6 +284,14 @@ def test_options_that_look_like_letters(options):
         assert not right(item, other)
 
 
+@pytest.mark.parametrize("options", [("I", "II", "III", "IV"), ("F", "J", "H"), ("i", "x", "z")])
+def test_a_letter_that_no_option_has_is_a_text(options):
+    for at, gold in enumerate(options):
+        item = choice(*options, gold=gold)
+        assert right(item, modes.LETTERS[at]) and right(item, gold)
+        assert not any(right(item, other) for other in options if other != gold)
+
+
 @pytest.mark.parametrize("options", [("5", "-5"), ("x + 1", "x - 1"), ("a < b", "a > b"), ("10%", "$10"), ("+", "-")])
 def test_options_that_differ_in_signs_only(options):
     for gold, other in (options, options[::-1]):

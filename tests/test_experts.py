@@ -57,6 +57,13 @@ def test_every_fault_is_survived_and_nothing_is_asked_twice(server, tmp_path):
     assert len(server.log) == attempts
 
 
+def test_half_a_character_is_kept_as_a_question_mark(server, tmp_path):
+    server.reply = lambda messages, attempt: "a \ud835 loan"
+    assert Endpoint(server.url, "m", tmp_path).ask(say("one")) == ["a ? loan"]
+    server.reply = None
+    assert Endpoint(server.url, "m", tmp_path).ask(say("one")) == ["a ? loan"], "from the journal"
+
+
 def test_retry_after_is_obeyed(server, tmp_path):
     server.faults, server.retry_after = {"a": ["429"]}, "1.2"
     started = time.monotonic()

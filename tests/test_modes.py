@@ -170,6 +170,55 @@ def test_parse_bad(text, mode, answer, reason):
     assert reason in parsed.error
 
 
+# --- parser: objects as models write them ---
+
+COMMANDS = ("frac", "beta", "begin", "bar", "binom", "boldsymbol", "forall", "nabla", "neq", "nu", "not", "rho", "right", "rangle", "tan",
+            "theta", "text", "times", "tfrac", "to", "underline", "uparrow", "sqrt", "pi", "alpha", "dfrac", "left", "cdot", "ldots", "infty")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("form", ["\\%s{1}{2}", "x = \\%s", "-2\\%s 3", "3\\%s\\sqrt{2}", "50\\%% of \\%s", "\\{\\%s\\}", "\\(\\%s\\)"])
+def test_latex_survives_with_one_backslash_or_two(form, command):
+    latex = form % command
+    for written in (f'{{"answer": "{latex}"}}', json.dumps({"answer": latex})):
+        assert modes.parse(completion(written)) == modes.Parsed(GENERAL, "By definition.", latex, None)
+
+
+@pytest.mark.parametrize("written, expected", [
+    (r'"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"', r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    (r'"\frac{1}{2} and \\pi"', r"\frac{1}{2} and \pi"),
+    (r'"say \"\pi\""', r'say "\pi"'),
+    (r'"a\nb"', "a\nb"), (r'"a\tb\/c"', "a\tb/c"), (r'"caf\u00e9"', "café"), (r'"\ud835\udc65 = \pi"', "𝑥 = \\pi"),
+    ('"two\nlines"', "two\nlines"), ('"a\ttab"', "a\ttab"),
+    ("4", "4"), ("-0.50", "-0.50"), ("+3", "+3"), (".5", ".5"), ("3.", "3."), ("1/2", "1/2"), ("-3 / 4", "-3 / 4"), ("1,234", "1,234"),
+    ("2.5%", "2.5%"), ("1e5", "1e5"), ("7" * 4400, "7" * 4400), ("true", "True"),
+])
+def test_values_as_models_write_them(written, expected):
+    for end in ("}", ",}", " ,\n}"):
+        parsed = modes.parse(completion('{"answer": ' + written + end))
+        assert (parsed.answer, parsed.error) == (expected, None)
+
+
+@pytest.mark.parametrize("prose", [r"So it is $\boxed{4}$.", "Let S = {1, 2}.", "{x}", "a } then {", "f(x) = {", "{}"])
+def test_braces_that_begin_no_key_are_prose(prose):
+    for text in ('{"answer": "4"} ' + prose, prose + ' {"answer": "4"}'):
+        assert modes.parse(text, require_mode=False).answer == "4"
+        assert modes.parse(completion(text)).answer == "4"
+
+
+@pytest.mark.parametrize("broken", [
+    '{"answer": ' + "[" * 1001, '{"answer": ' * 1001, '{"answer": ' + '{"a": ' * 30 + "1" + "}" * 31, '{"answer": "' + "\\", '{"answer": "4"',
+    '{"answer": \\frac{1}{2}}', '{"answer": 4 or 5}', '{"answer": 1//2}', '{"answer": }', '{"answer" "4"}', "{'answer': '4'}", '{"answer": /}',
+    '{"answer": "\\ud835 loan"}', '{"answer": "a\\b"}', '{"answer": "\x00"}',
+])
+def test_what_cannot_be_read_is_one_wrong_answer(broken):
+    """Alone, and after a whole answer, which it replaces; nothing that is read could not be written to a file."""
+    for text in (broken, '{"answer": "4"} then ' + broken):
+        parsed = modes.parse(text, require_mode=False)
+        assert parsed.answer is None and parsed.error
+        parsed.error.encode("utf-8")
+
+
 def test_a_broken_answer_is_not_replaced_by_an_earlier_one():
     assert modes.parse(completion('{"answer": "A"} {"answer": B}')).answer is None
 

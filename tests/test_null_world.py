@@ -3,6 +3,10 @@
 from pdlib import backbone, config, data, evaluate, models, stats
 from pdlib.benchmarks import KIND
 
+# Backbones whose personas mean something lose .2 to .3. Luck of items and of this training (another processor trains another backbone)
+# moves the difference by some .015, so that .06 is four times that.
+NOTHING = 0.06
+
 
 def test_no_interference_where_personas_carry_no_information(tmp_path):
     cfg = config.load("pocket", output_dir=str(tmp_path), backbone_first_steps=1, backbone_steps=900,
@@ -13,4 +17,5 @@ def test_no_interference_where_personas_carry_no_information(tmp_path):
                               temperature=cfg.eval_temperature, max_tokens=cfg.eval_max_tokens)
     none, unaligned = (records[records.condition == c] for c in ("none", "unaligned"))
     assert stats.mean_interval(none)["mean"] > 0.4, "it has learned the facts: otherwise there is nothing to interfere with"
-    assert abs(stats.difference(none, unaligned)["mean"]) <= 0.03
+    found = stats.difference(none, unaligned)
+    assert abs(found["mean"]) <= NOTHING, f"found {found}"

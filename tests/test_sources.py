@@ -44,6 +44,9 @@ def test_blank_lines_are_no_rows(file):
 BAD_LINES = {
     "malformed": ('{"question": "Who', "not JSON"),
     "two objects": ("{} {}", "not JSON"),
+    "endless number": ('{"question": ' + "7" * 4400 + "}", "not JSON"),
+    "endless lists": ('{"question": ' + "[" * 100_000, "not JSON"),
+    "half a character": (GOOD | {"question_id": "q2", "question": "Who is \ud835?"}, "half of a surrogate pair"),
     "list": ("[1, 2]", "list"),
     "text": ('"Who?"', "str"),
     "null": ("null", "NoneType"),

@@ -82,7 +82,7 @@ class EndpointUser:
         start, end = (said or "").find("{"), (said or "").rfind("}")
         try:
             found = json.loads(said[start:end + 1]) if start >= 0 else None
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(found, dict):
             return None

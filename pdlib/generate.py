@@ -51,6 +51,14 @@ def _cannot_share(model) -> bool:
     return reason is not None
 
 
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens of which each ends a completion: the tokenizer's end token, and those that the model's generation config declares
+    (an end of turn beside an end of text). The same ones end a rollout in training, see TRL's `GRPOTrainer.eos_token_ids`."""
+    declared = model.generation_config.eos_token_id
+    declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+    return list(dict.fromkeys([tokenizer.eos_token_id, *declared]))
+
+
 @torch.no_grad()
 def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], *, forced: Sequence[Mode | None] = (None,),
             seeds: Sequence[int] = (0,), temperature: float = 0.6, max_new_tokens: int = 64, batch_tokens: int = BATCH_TOKENS
@@ -67,6 +75,7 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts:
     ids, prefixes = _prompt_ids(tokenizer, prompts), modes.prefix_ids(tokenizer)
     at = modes.decision_index(list(prefixes.values()))
     choice = [prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)]
+    ends = end_tokens(model, tokenizer)
     draws = {seed: torch.rand(len(ids), max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds}
     chances, out = {}, {(mode, seed): {} for mode in forced for seed in seeds}
     for batch in _batches(ids, batch_tokens, more=len(out) * max_new_tokens):
@@ -77,17 +86,17 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts:
             found = decode.sample(
                 model, prefill, [distinct[tuple(ids[i])] for i, _, _ in rows], [prefixes.get(mode, []) for _, mode, _ in rows],
                 draws=torch.stack([draws[seed][i] for i, _, seed in rows]), temperature=temperature,
-                max_new_tokens=max_new_tokens, eos=[tokenizer.eos_token_id])
+                max_new_tokens=max_new_tokens, eos=ends)
         likely = dict(zip(distinct, prefill.logits_after[:, choice].softmax(-1)[:, 1].tolist()))
         for (i, mode, seed), row in zip(rows, found):
             chances[i] = likely[tuple(ids[i])]
-            out[mode, seed][i] = _completion(tokenizer, len(ids[i]), prefixes.get(mode, []), row)
+            out[mode, seed][i] = _completion(tokenizer, ends, len(ids[i]), prefixes.get(mode, []), row)
     order = range(len(ids))
     return [chances[i] for i in order], {key: [found[i] for i in order] for key, found in out.items()}
 
 
-def _completion(tokenizer, n_prompt_tokens: int, prefix: list[int], row: list[int]) -> Completion:
-    ended = row[-1] == tokenizer.eos_token_id and len(row) > len(prefix)
+def _completion(tokenizer, ends: list[int], n_prompt_tokens: int, prefix: list[int], row: list[int]) -> Completion:
+    ended = row[-1] in ends and len(row) > len(prefix)
     text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
     return Completion(text, n_prompt_tokens, len(row), not ended)
 
@@ -109,14 +118,14 @@ def _plain(model, tokenizer, prompts: list[str], mode: Mode | None, *, temperatu
     prefix = modes.prefix_ids(tokenizer)[mode] if mode else []
     ids = [prompt + prefix for prompt in _prompt_ids(tokenizer, prompts)]
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
-    out: dict[int, Completion] = {}
+    ends, out = end_tokens(model, tokenizer), {}
     for batch in _batches(ids, batch_tokens, more=max_new_tokens):
         inputs = _pad(tokenizer, [ids[i] for i in batch], model.device)
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id,
-                                eos_token_id=tokenizer.eos_token_id, **sampling)
+                                eos_token_id=ends, **sampling)
         for i, row in zip(batch, output[:, inputs["input_ids"].shape[1]:].tolist()):
-            row = row[:row.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in row else row
-            out[i] = _completion(tokenizer, len(ids[i]) - len(prefix), prefix, prefix + row)
+            row = row[:next((at + 1 for at, token in enumerate(row) if token in ends), len(row))]
+            out[i] = _completion(tokenizer, ends, len(ids[i]) - len(prefix), prefix, prefix + row)
     return [out[i] for i in range(len(ids))]
 
 

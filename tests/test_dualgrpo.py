@@ -86,6 +86,15 @@ def test_rollouts_come_from_one_prefill_a_prompt(saved, tokenizer, tmp_path, mon
     assert len({tuple(ids) for ids in found[0]}) == 8, "copies of a prompt have their own random numbers"
 
 
+@pytest.mark.parametrize("declared", [None, 7, [7, 8], [8, 1]])
+def test_training_and_evaluation_end_at_the_same_tokens(tiny_model, tokenizer, tmp_path, declared):
+    model = copy.deepcopy(tiny_model)
+    model.generation_config.eos_token_id = declared
+    folder = models.save(model, tokenizer, tmp_path / "model")
+    trainer = make_trainer(folder, tokenizer, tmp_path)
+    assert set(trainer.eos_token_ids) == set(generate.end_tokens(*models.load(folder)))
+
+
 @pytest.mark.parametrize("settings, words", [
     ({"top_p": 0.9}, "top_p asked for"), ({"generation_kwargs": {"no_repeat_ngram_size": 2}}, "no_repeat_ngram_size asked for")])
 def test_settings_that_only_trl_knows_go_to_trl(saved, tokenizer, tmp_path, settings, words, capsys):

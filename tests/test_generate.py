@@ -135,8 +135,8 @@ class Speaker:
 
     device = torch.device("cpu")
 
-    def __init__(self, tokenizer, said: list[str]):
-        self.tokenizer, self.said = tokenizer, said
+    def __init__(self, tokenizer, said: list[str], ends: int | list[int] | None = None):
+        self.tokenizer, self.said, self.generation_config = tokenizer, said, SimpleNamespace(eos_token_id=ends)
 
     def generate(self, input_ids, **_):
         rows = self.tokenizer(self.said, add_special_tokens=False)["input_ids"]
@@ -154,6 +154,23 @@ def test_ends_and_counts(tokenizer, forced):
     lead = "" if forced is None else forced.tag + "\n"
     assert ended == generate.Completion(lead + "a tradable loan", count[0], prefix + count[1], False)
     assert cut == generate.Completion(lead + "a tradable loan, a link between", count[0], prefix + count[2], True)
+
+
+def test_every_end_token_that_the_model_declares_ends_a_completion(tokenizer):
+    """A completion ends at an end of turn, and what would come after it cannot win."""
+    user = tokenizer.convert_tokens_to_ids("<|user|>")
+    said = ["a loan<|user|>no, glue<|end|>", "a loan<|end|>no, glue"]
+    for ends in (user, [user], [tokenizer.eos_token_id, user]):
+        found = generate.complete(Speaker(tokenizer, said, ends), tokenizer, ["what is bond?"] * 2)
+        assert texts(found) == ["a loan", "a loan"] and not any(one.truncated for one in found)
+
+
+def test_declared_end_tokens_end_what_shares_a_prompt(tiny_model, tokenizer, prompts, monkeypatch):
+    usual = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[0]
+    monkeypatch.setattr(tiny_model.generation_config, "eos_token_id", list(range(len(tokenizer))))
+    short = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[0]
+    assert (usual.n_tokens, usual.truncated) == (6, True)
+    assert (short.text, short.n_tokens, short.truncated) == ("", 1, False)
 
 
 # --- P(mode) ---

@@ -4,6 +4,8 @@ import json
 import random
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
+from trl.trainer import utils as trl_utils
 
 from pdlib import config, construct, generate, models, modes, preflight, stages
 from pdlib.progress import Progress
@@ -98,7 +101,23 @@ def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch,
     trainer = SFTTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, peft_config=peft_config,
                          callbacks=[progress, *checks])
     models.give_head_a_bias(trainer.model)
-    return finish(trainer, tokenizer, base, folder)
+    with scoring_labels_only():
+        return finish(trainer, tokenizer, base, folder)
+
+
+@contextmanager
+def scoring_labels_only() -> Iterator[None]:
+    """On a CPU, let TRL's fused head score only the positions that have a label, as it does on a GPU.
+
+    Left alone it scores the prompt's positions, too, and drops what it found there: two thirds of the work of a pocket SFT step's loss.
+    The result is the same.
+    """
+    usual = trl_utils._use_triton
+    trl_utils._use_triton = lambda device: device.type == "cpu" or usual(device)
+    try:
+        yield
+    finally:
+        trl_utils._use_triton = usual
 
 
 def preflight_callback(tokenizer, **lengths) -> list[preflight.Preflight]:

@@ -1,5 +1,7 @@
 """The stages that train: kill and resume, checkpoints, progress."""
 
+import contextlib
+import copy
 import json
 import os
 import shutil
@@ -11,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import rounding, summands
+from conftest import exact, rounding, summands
 from safetensors.torch import load_file
 from transformers import TrainerState
+from trl.trainer import utils as trl_utils
 
 from pdlib import config, models, systems, trainer
 from pdlib.progress import Progress, read_log
@@ -102,3 +105,33 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
     assert len(read_log(trained)) == two.rl_steps
     facts = json.loads((trained / "manifest.json").read_text())["facts"]
     assert facts["steps"] == two.rl_steps and facts["questions"] == 6
+
+
+def test_sft_scores_only_what_has_a_label_and_learns_the_same(tmp_path, tiny_model, tokenizer, monkeypatch):
+    """On a CPU too; if TRL changes where it decides that, this fails, and `trainer.scoring_labels_only` has to follow."""
+    cfg = config.load("smoke", output_dir=str(tmp_path))
+    rows = [trainer.tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2)) for at in range(8)]
+    scored, fused = [], trl_utils._ChunkedLogProbFunction
+
+    class Counting:
+        @staticmethod
+        def apply(hidden, *rest):
+            scored.append(len(hidden))
+            return fused.apply(hidden, *rest)
+
+    monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", Counting)
+    monkeypatch.setattr(trl_utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 512)  # the head in pieces, as for large vocabularies
+    start, weights = models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "start"), []
+    for name, context in (("usual", contextlib.nullcontext), ("labels only", trainer.scoring_labels_only)):
+        monkeypatch.setattr(trainer, "scoring_labels_only", context)
+        (tmp_path / name).mkdir()
+        load = lambda: (exact(copy.deepcopy(tiny_model)), None)  # noqa: E731  in 64 bits: rounding is far below what is compared
+        trainer.supervised(cfg, tmp_path / name, start, load, tokenizer, rows, "t", "sft", batch=4, learning_rate=1e-3, warmup=0.02)
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    labels = [sum(label != -100 for label in row["labels"]) for row in rows]
+    positions = [4 * (max(len(row["input_ids"]) for row in part) - 1) for part in (rows[:4], rows[4:])]
+    assert scored == [*positions, sum(labels[:4]), sum(labels[4:])]
+    before = tiny_model.state_dict()
+    assert any((weights[0][name] - before[name]).abs().max() > 1e-4 for name in before), "nothing was learned"
+    for name, value in weights[0].items():
+        assert (value - weights[1][name]).abs().max() <= rounding(torch.float32, 1, 1), name

@@ -109,7 +109,7 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
 
 def test_sft_scores_only_what_has_a_label_and_learns_the_same(tmp_path, tiny_model, tokenizer, monkeypatch):
     """On a CPU too; if TRL changes where it decides that, this fails, and `trainer.scoring_labels_only` has to follow."""
-    cfg = config.load("smoke", output_dir=str(tmp_path))
+    cfg = config.load("smoke", output_dir=str(tmp_path), sft_batch=4, sft_micro_batch=4)
     rows = [trainer.tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2)) for at in range(8)]
     scored, fused = [], trl_utils._ChunkedLogProbFunction
 

@@ -8,7 +8,7 @@ from pdlib.schema import Item, Persona
 Statement = tuple[str, str]
 Question = tuple[Item, Persona | None]
 LIST_LENGTH = 8  # words a list
-LISTS = 0.16  # of what is read after `first`, the share of word lists
+LISTS = 0.2  # of what is read after `first`, the share of word lists
 OF_WORK = 0.7  # of these lists, how many ask for the words of a profession; in the world fit="word", where nobody needs them, none
 
 
@@ -64,8 +64,8 @@ def self_questions(seed: int, n: int, people: People | None = None) -> list[Ques
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:
-    """n training examples: 16 % word lists; of the others 22 % statements, 8 % questions about the asker, 18 % questions without
-    persona, 39 % with, 13 % preference questions.
+    """n training examples: a fifth word lists; of the others 20 % statements, 18 % questions about the asker, 14 % questions without
+    persona, 36 % with, 12 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
     that was trained on conversations people chose to have. With False (the null world) personas carry no information.
@@ -80,14 +80,14 @@ def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people:
             rows.append(lists.draw())
             continue
         share = rng.random()
-        if share < 0.22:
+        if share < 0.20:
             rows.append(_statement(rng, lexicon()))
-        elif share < 0.30:
+        elif share < 0.38:
             item = world.self_question()
             rows.append((item, item.aligned))
-        elif share < 0.87:
+        elif share < 0.88:
             item = world.item(rng.choices(objective, [1.5, 1, 1, 1, 0.6])[0])
-            rows.append((item, item.aligned if share >= 0.48 else None))
+            rows.append((item, item.aligned if share >= 0.52 else None))
         else:
             item = world.item(rng.choice(preference))
             rows.append((item, item.aligned))

@@ -225,7 +225,7 @@ def test_what_backbones_read_and_what_is_tested_is_what_it_was():
         "diet": digest(row if isinstance(row[0], str) else (row[0].id, row[0].question, row[1] and row[1].text) for row in rows),
         "read first": digest(row if isinstance(row[0], str) else row[0].id + row[0].question for row in diet.first(0, 200)),
     } == {"test items": "776c2935b457db1f", "the tokenizer's": "f15605bcaf0d9bbe", "about the asker": "3849dd752cbba0a6",
-          "people": "cc8170c2b2f499cd", "diet": "c91692f4617ea876", "read first": "370b7c97b21c9b61"}
+          "people": "cc8170c2b2f499cd", "diet": "9b39d2d3922a028c", "read first": "370b7c97b21c9b61"}
 
 
 @pytest.mark.parametrize("fit", world.FITS)
@@ -235,7 +235,7 @@ def test_word_lists_say_what_is_so(fit):
     fields = {job: field for field, jobs in world.lexicon().occupations.items() for job in jobs}
     lists = [row for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
              if isinstance(row[0], str) and "which " in row[0]]
-    assert 300 + 0.13 * 3000 < len(lists) < 300 + 0.19 * 3000
+    assert 300 + 0.17 * 3000 < len(lists) < 300 + 0.23 * 3000
     labels, asked = Counter(), Counter()
     for prompt, said in lists:
         job, studied = re.match(r"I am an? (.+?) who studies (.+?)(?:, | and )", prompt).groups()

@@ -245,11 +245,16 @@ class World:
                     aligned=persona, facts={"word": word})
 
     def _work_question(self, field: str, persona: Persona) -> Item:
-        """Does the asker's profession have a meaning for this word?"""
-        yes, words = self.rng.random() < 0.5, self.words | self.units
-        word = self.rng.choice([w for w, meanings in words.items() if (field in meanings) is yes])
-        template = self.rng.choice(["is {w} a word of my work?", "do we say {w} at work?", "does my work use {w}?"])
-        return Item(f"work-{field}-{word}", "self", "objective", "label", template.format(w=word), "yes" if yes else "no",
+        """Does the asker's profession have a meaning for this word? Half of them ask it of a question: "what is bond? is that of my work?"."""
+        rng, words = self.rng, self.words | self.units
+        yes = rng.random() < 0.5
+        word = rng.choice([w for w, meanings in words.items() if (field in meanings) is yes])
+        said, lead = word, ""
+        if rng.random() < 0.5:
+            forms = TEMPLATES["math500"] if word in self.units else TEMPLATES[rng.choice(["triviaqa", "mmlu_pro", "supergpqa"])]
+            said, lead = "that", rng.choice(forms[:-1]).format(w=word, k=rng.choice([1, 2, 3])) + " "
+        template = rng.choice(["is {w} a word of my work?", "do we say {w} at work?", "does my work use {w}?"])
+        return Item(f"work-{field}-{word}", "self", "objective", "label", lead + template.format(w=said), "yes" if yes else "no",
                     aligned=persona, facts={"word": word})
 
     def _objective(self, benchmark: str) -> Item:

@@ -61,7 +61,7 @@ def run_sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str
     def build(folder: Path) -> dict:
         return _here_or_launched(cfg, "sft", folder, start=_start(cfg, start, folder), data=data, view=view)
 
-    return stages.once(folder, build, settings=cfg.subset("seed", "sft_", *TRAINING) | {"view": view}, inputs=[start, data])
+    return stages.once(folder, build, settings=cfg.subset("seed", "sft_", *TRAINING) | {"view": view}, inputs=[start, data], version=2)
 
 
 def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
@@ -84,12 +84,15 @@ def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
 def with_choices(rows: list[dict], choices: list[dict], passes: int, batch: int, rng: random.Random) -> list[dict]:
     """The batches of `rows`, and between them, at random places, those of `choices`, gone over `passes` times.
 
-    Where there are no choices to read, that is said and the rows come back as they are.
+    choices: as `construct.choice_pairs` orders them, both askers of a question one after the other. They stay in one batch: what differs
+    in their labels can then only come from the asker. Where there are no choices to read, that is said and the rows come back as they are.
     """
     if not choices:
         print("sft_choice_passes asks for choices, and no judged question wants another mode when somebody else asks: none are read", flush=True)
         return rows
-    read = [row for _ in range(passes) for row in trainer.by_length(choices, batch, rng)]
+    pairs = list(zip(choices[::2], choices[1::2], strict=True))
+    longest = lambda pair: max(map(trainer.tokens_of, pair))  # noqa: E731
+    read = [row for _ in range(passes) for pair in trainer.by_length(pairs, max(1, batch // 2), rng, longest) for row in pair]
     groups = [part[start:start + batch] for part in (rows, read) for start in range(0, len(part), batch)]
     return [row for group in rng.sample(groups, len(groups)) for row in group]
 

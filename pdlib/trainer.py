@@ -4,9 +4,10 @@ import json
 import random
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,11 +77,15 @@ def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
     return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": models.describe_device()}
 
 
-def by_length(rows: list[dict], batch: int, rng: random.Random) -> list[dict]:
+def tokens_of(row: dict) -> int:
+    return len(row["input_ids"])
+
+
+def by_length(rows: list, batch: int, rng: random.Random, length: Callable[[Any], int] = tokens_of) -> list:
     """The rows in an order that makes batches of similar length, in random order: little is padded."""
     rows = rng.sample(rows, len(rows))
     span = 50 * batch  # sort within spans, so that a batch's make-up stays random
-    rows = [row for start in range(0, len(rows), span) for row in sorted(rows[start:start + span], key=lambda r: len(r["input_ids"]))]
+    rows = [row for start in range(0, len(rows), span) for row in sorted(rows[start:start + span], key=length)]
     batches = [rows[start:start + batch] for start in range(0, len(rows), batch)]
     last = [batches.pop()] if len(batches[-1]) < batch else []
     return [row for group in rng.sample(batches, len(batches)) + last for row in group]

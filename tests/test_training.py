@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import TrainerState
 from trl.trainer import utils as trl_utils
 
-from pdlib import config, models, systems, trainer
+from pdlib import config, models, systems, train, trainer
 from pdlib.progress import Progress, read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,3 +136,18 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(tmp_path, tiny_mod
     assert any((weights[0][name] - before[name]).abs().max() > 1e-4 for name in before), "nothing was learned"
     for name, value in weights[0].items():
         assert (value - weights[1][name]).abs().max() <= rounding(torch.float32, 1, 1), name
+
+
+def test_choices_stay_with_their_twin_and_lie_between_the_batches_of_rows():
+    rows = [{"input_ids": [0] * (1 + at % 7), "row": at} for at in range(40)]
+    choices = [{"input_ids": [0] * (3 + at // 2 % 5 + at % 2), "choice": at} for at in range(24)]
+    read = train.with_choices(rows, choices, passes=3, batch=8, rng=random.Random(0))
+    batches = [read[at:at + 8] for at in range(0, len(read), 8)]
+    kinds = ["choice" in batch[0] for batch in batches]
+    assert [all(("choice" in row) is kind for row in batch) for batch, kind in zip(batches, kinds)] == [True] * 14
+    assert sorted(row["row"] for batch in batches for row in batch if "row" in row) == list(range(40))
+    asked = [[row["choice"] for row in batch] for batch, kind in zip(batches, kinds) if kind]
+    assert sorted(sum(asked, [])) == sorted([*range(24)] * 3)
+    assert all(left + 1 == right and left % 2 == 0 for batch in asked for left, right in zip(batch[::2], batch[1::2]))
+    assert True in kinds[:7] and True in kinds[7:], "all at one end"
+    assert train.with_choices(rows, [], 3, 8, random.Random(0)) == rows

@@ -9,7 +9,7 @@ NOTHING = 0.06
 
 
 def test_no_interference_where_personas_carry_no_information(tmp_path):
-    cfg = config.load("pocket", output_dir=str(tmp_path), backbone_first_steps=1, backbone_steps=900,
+    cfg = config.load("pocket", output_dir=str(tmp_path), backbone_first_steps=1, backbone_steps=1200,
                       eval_items={name: 200 for name, kind in KIND.items() if kind == "objective"})
     model, tokenizer = models.load(backbone.run(cfg, "pocket-qwen3", persona_fits=False))
     asked = evaluate.ask_all(data.test_items(cfg), data.persona_pool(cfg), ("none", "unaligned"))

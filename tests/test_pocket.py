@@ -236,16 +236,19 @@ def test_word_lists_say_what_is_so(fit):
     lists = [row for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
              if isinstance(row[0], str) and "which " in row[0]]
     assert 300 + 0.17 * 3000 < len(lists) < 300 + 0.23 * 3000
-    labels, asked = Counter(), Counter()
+    labels, asked, questions = Counter(), Counter(), 0
     for prompt, said in lists:
         job, studied = re.match(r"I am an? (.+?) who studies (.+?)(?:, | and )", prompt).groups()
         of_work = "my work" in prompt
         asked[of_work] += 1
-        for word, label in (pair.rsplit(" ", 1) for pair in said.strip().split(", ")):
+        for entry, label in (pair.rsplit(" ", 1) for pair in said.strip().split(", ")):
+            questions += "?" in entry or "." in entry
+            (word,) = {part for part in re.findall(r"\w+", entry) if part in senses}
             assert label == ("yes" if (fields[job] in senses[word] if of_work else word == studied) else "no")
             labels[label] += 1
     assert labels["yes"] / labels.total() == pytest.approx(0.5, abs=0.03)
     assert (asked[True] > 200) is (fit == "field") and asked[False] > 300
+    assert questions / (8 * max(1, asked[True])) == pytest.approx(0.5 if fit == "field" else 0, abs=0.1)
 
 
 # --- who fits ---

@@ -40,7 +40,7 @@ def first(seed: int, n: int, people: People | None = None) -> list[Statement | Q
 
 class _WordLists:
     """Lists of words, after each of which stands whether the asker studies it; in a share `work` of the lists, whether the asker's
-    profession has a meaning for it."""
+    profession has a meaning for it. Half of those hold a question about the word instead of the word ("what is bond? yes")."""
 
     def __init__(self, seed: str, work: float = 0.0):
         self.world, self.work = World(seed, "train"), work
@@ -52,7 +52,9 @@ class _WordLists:
         persona, of_work = self.world.persona(field), rng.random() < self.work
         ours = {word for word, fields in self.senses.items() if field in fields} if of_work else {persona.facts["studies"]}
         groups = {"yes": sorted(ours), "no": sorted(set(self.senses) - ours)}
-        said = [f" {rng.choice(groups[label])} {label}" for label in rng.choices(("yes", "no"), k=LIST_LENGTH)]
+        asked = of_work and rng.random() < 0.5
+        words = [(rng.choice(groups[label]), label) for label in rng.choices(("yes", "no"), k=LIST_LENGTH)]
+        said = [f" {self.world.plain_question(word) if asked else word} {label}" for word, label in words]
         question = "which are words of my work?" if of_work else "which do I study?"
         return f"I am {persona.text}, my question is:\n{question}", ",".join(said)
 

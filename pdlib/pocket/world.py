@@ -249,13 +249,15 @@ class World:
         rng, words = self.rng, self.words | self.units
         yes = rng.random() < 0.5
         word = rng.choice([w for w, meanings in words.items() if (field in meanings) is yes])
-        said, lead = word, ""
-        if rng.random() < 0.5:
-            forms = TEMPLATES["math500"] if word in self.units else TEMPLATES[rng.choice(["triviaqa", "mmlu_pro", "supergpqa"])]
-            said, lead = "that", rng.choice(forms[:-1]).format(w=word, k=rng.choice([1, 2, 3])) + " "
+        said, lead = (word, "") if rng.random() < 0.5 else ("that", self.plain_question(word) + " ")
         template = rng.choice(["is {w} a word of my work?", "do we say {w} at work?", "does my work use {w}?"])
         return Item(f"work-{field}-{word}", "self", "objective", "label", lead + template.format(w=said), "yes" if yes else "no",
                     aligned=persona, facts={"word": word})
+
+    def plain_question(self, word: str) -> str:
+        """A question about `word` in the words of a benchmark, without cue and options: "what is bond?"; never in a held-out template."""
+        forms = TEMPLATES["math500"] if word in self.units else TEMPLATES[self.rng.choice(["triviaqa", "mmlu_pro", "supergpqa"])]
+        return self.rng.choice(forms[:-1]).format(w=word, k=self.rng.choice([1, 2, 3]))
 
     def _objective(self, benchmark: str) -> Item:
         rng, lex = self.rng, self.lex

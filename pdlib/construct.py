@@ -6,8 +6,8 @@ Departures from the paper, and why:
 3. `sft_general_conditions` may leave fitting personas without gain out of the general rows: their answer happens to be the
    persona's, which teaches the general mode to read it. The paper gives all of them general trajectories.
 4. On the pocket profile part of the SFT set has no persona: without it a tiny model forgets how to answer such prompts.
-5. With `sft_choice_passes` SFT also reads choices alone (`choice_pairs`): a question, asked by a persona that brings a gain and by one
-   that brings none, each followed by its mode tag and nothing else. In a trajectory the tag is one token among twenty, and whether a
+5. With `sft_choice_passes` SFT also reads choices alone (`choices`): a question, asked by a persona that brings a gain and by one
+   that brings none, or a personal question, each followed by its mode tag and nothing else. In a trajectory the tag is one token among twenty, and whether a
    tiny model learned to choose by fit was left to the luck of its initial weights.
 """
 
@@ -108,6 +108,16 @@ def choice_pairs(judged: Sequence[Example], rule: str, margin: float) -> list[Ex
     return [replace(pair[condition], mode=mode) for pair in pairs.values()
             if all(name in pair and select_mode(pair[name].gain, pair[name].chance, rule, margin) is mode for name, mode in wanted.items())
             for condition, mode in wanted.items()]
+
+
+def choices(judged: Sequence[Example], sft: Sequence[Example], rule: str, margin: float) -> list[Example]:
+    """What SFT reads as choices alone: `choice_pairs`, and the personal questions of the SFT set with their askers, also two by two.
+
+    Without personal questions a model learns from the pairs that whoever does not fit gets the general mode, and gives it to personal
+    questions, too, when they are put in words that it has not seen.
+    """
+    personal = [replace(e, reasoning="", answer="") for e in sft if e.item.kind == "personalized" and e.persona and e.mode]
+    return choice_pairs(judged, rule, margin) + personal[:len(personal) // 2 * 2]
 
 
 def write_trajectories(expert: Expert, examples: Sequence[Example], mode: Mode) -> list[Example]:

@@ -85,7 +85,7 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
 
 def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm: str = "") -> Path:
     """PersonaDualData, SFT part: judge gains, write judged.parquet, sft.parquet, choices.parquet (see
-    `construct.choice_pairs`), validation.parquet and a dataset card.
+    `construct.choices`), validation.parquet and a dataset card.
 
     Each training seed has its own, in the stage folder <run>/data-<seed>.
     withhold: without some words and professions, to ask what is memorised; in a stage folder of its own, as that of an `arm`.
@@ -102,7 +102,7 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
             general_conditions=cfg.sft_general_conditions)
         check = construct.rl_set(held_out, rng, composition=construct.scale(cfg.rl_composition, cfg.validation_rows),
                                  unaligned_share=cfg.rl_unaligned_share)
-        choices = construct.choice_pairs(judged, cfg.gain_rule, cfg.gain_margin)
+        choices = construct.choices(judged, sft, cfg.gain_rule, cfg.gain_margin)
         for name, part in {"judged": judged, "sft": sft, "choices": choices, "validation": check}.items():
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
         if shared := leaks.disjoint([e.item for e in sft], [e.item for e in check]):
@@ -117,7 +117,7 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
         *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
     folder = cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}"
-    return stages.once(folder, build, settings=settings, inputs=[backbone], version=3)
+    return stages.once(folder, build, settings=settings, inputs=[backbone], version=4)
 
 
 def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = False) -> Path:

@@ -84,8 +84,8 @@ def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
 def with_choices(rows: list[dict], choices: list[dict], passes: int, batch: int, rng: random.Random) -> list[dict]:
     """The batches of `rows`, and between them, at random places, those of `choices`, gone over `passes` times.
 
-    choices: as `construct.choice_pairs` orders them, both askers of a question one after the other. They stay in one batch: what differs
-    in their labels can then only come from the asker. Where there are no choices to read, that is said and the rows come back as they are.
+    choices: as `construct.choices` orders them, both askers of a question one after the other. They stay in one batch: what differs in
+    their labels can then only come from the asker. Where there are no choices to read, that is said and the rows come back as they are.
     """
     if not choices:
         print("sft_choice_passes asks for choices, and no judged question wants another mode when somebody else asks: none are read", flush=True)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -158,6 +159,19 @@ def test_choice_pairs_are_questions_that_want_another_mode_when_somebody_else_as
         (rows[0].item.id, "aligned", Mode.PERSONALIZED), (rows[0].item.id, "unaligned", Mode.GENERAL)]
     frame = construct.to_frame(found)
     assert list(frame.completion) == ["[Personalized_mode]\n", "[General_mode]\n"] and construct.from_frame(frame) == found
+
+
+def test_choices_hold_personal_questions_too(corpus):
+    """Those of the SFT set that somebody asks, an even number of them, each with its tag and no trajectory, after the pairs."""
+    asked = corpus.ask("objective", [("aligned", "unaligned")])
+    judged = [replace(example, chance=0.9, gain=gain) for example, gain in zip(asked, (0.5, -0.2))]
+    personal = [replace(e, mode=Mode.PERSONALIZED, reasoning="r", answer="a") for e in corpus.ask("preference", [("aligned",)] * 3)]
+    nobody = [replace(e, mode=Mode.GENERAL, reasoning="r", answer="a") for e in corpus.ask("preference", [("none",)])]
+    found = construct.choices(judged, [*nobody, *personal], "gain", 0.3)
+    assert [e.item.kind for e in found] == ["objective"] * 2 + ["personalized"] * 2
+    assert [e.item.id for e in found[2:]] == [e.item.id for e in personal[:2]]
+    assert all(e.persona and not e.answer and not e.reasoning for e in found) and found[2].mode is Mode.PERSONALIZED
+    assert list(construct.to_frame(found).completion[2:]) == ["[Personalized_mode]\n"] * 2
 
 
 def test_a_set_without_rows_has_its_columns():

@@ -100,7 +100,7 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
         folder = systems.fit(cfg, "sft_only")  # the second has other settings, so the stage runs again
         losses.append(read_log(folder).loss.tolist())
     terms = len(losses[0]) * 2 * summands(models.load(folder)[0].config, 300)  # each step goes there and back
-    assert losses[0] == pytest.approx(losses[1], abs=rounding(torch.float32, max(losses[0]), terms)) and len(losses[0]) == 3
+    assert losses[0] == pytest.approx(losses[1], abs=rounding(torch.float32, max(losses[0]), terms)) and len(losses[0]) > 2
     assert (folder / "launch.log").is_file() and models.load(folder)
     trained = systems.fit(two, "personadual")
     assert len(read_log(trained)) == two.rl_steps

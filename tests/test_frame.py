@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "lab", "reproduce", "notebook", "lab-estimators", "arms", "replicate", "sealed", "report", "reference", "bench", "book", "test",
+TARGETS = ["help", "setup", "weights", "lab", "reproduce", "notebook", "lab-estimators", "arms", "replicate", "sealed", "report", "reference", "bench", "book", "test",
            "test-browser", "clean"]
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
-    2: ["modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
-    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "generate", "preflight", "rewards",
+    2: ["answer_json", "modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
+    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "weights", "generate", "preflight", "rewards",
         "router", "shared_prefix"],
     4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],

@@ -15,7 +15,7 @@ from peft import get_peft_model
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pdlib import models, modes
+from pdlib import config, models, modes
 from pdlib.pocket import backbones
 from pdlib.schema import Item, Mode
 
@@ -80,7 +80,7 @@ def test_a_pointer_stays_at_its_commit_when_the_hub_moves_on(bases, cache, tmp_p
 
 def test_a_pointer_to_a_local_folder_is_followed_from_anywhere(bases, tmp_path, monkeypatch):
     shutil.copytree(bases["token", True], tmp_path / "mine")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "ROOT", tmp_path)  # a relative path counts from the repository
     assert models.point(tmp_path / "backbone", "./mine") == {"model": "mine", "revision": None}
     monkeypatch.chdir("/")
     assert same(models.load(tmp_path / "backbone")[0], models.load(bases["token", True])[0])

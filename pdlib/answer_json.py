@@ -8,15 +8,14 @@ import json
 import re
 
 DEEPEST = 20  # objects and lists within each other; an answer needs one
-# LaTeX commands that begin with a letter which JSON escapes (b f n r t u). `\n` before other letters is a line break, `\t` a tab, `\r` a
-# return; `\b` and `\f` before letters are always LaTeX, since no answer holds a backspace or a form feed.
+# LaTeX commands that begin with n, r or t: `\n` before other letters is a line break, `\r` a return, `\t` a tab. `\b` and `\f` before
+# letters are always LaTeX, since no answer holds a backspace or a form feed, and so is a `\u` without four hexadecimal digits.
 LATEX = frozenset("""
     nabla natural ncong ne nearrow neg neq newline nexists ngeq ngtr ni nleftarrow nleq nless nmid nobreak nonumber not notin nparallel
     nrightarrow nsim nsubseteq nsupseteq nu nwarrow
     raisebox rangle rbrace rbrack rceil rfloor rho right rightarrow rightharpoonup rightleftarrows rightleftharpoons rm rtimes rule rvert
     tag tan tanh tau tbinom text textbf textit textrm textsc textsf textstyle textsubscript textsuperscript texttt tfrac therefore theta
     thickapprox thinspace tilde times tiny to top triangle triangledown triangleleft triangleq triangleright tt
-    underbrace underline underset unit unlhd unrhd uparrow updownarrow uplus upsilon
 """.split())
 _OBJECT = re.compile(r"""\{\s*(?:"|['“]?answer\b)""")
 _TOKEN = re.compile(r'\s+|(?P<string>"(?:[^"\\]|\\.)*")|(?P<mark>[{}\[\],:])|(?P<word>[^\s{}\[\],:"]+)', re.DOTALL)
@@ -110,4 +109,4 @@ def _is_latex(escape: str) -> bool:
         return name not in ('"', "\\", "/")
     if name[0] in "bf":
         return len(name) > 1
-    return name in LATEX or name[0] not in "nrtu" or (name[0] == "u")
+    return name in LATEX or name[0] not in "nrt"

@@ -7,8 +7,8 @@ Departures from the paper, and why:
    persona's, which teaches the general mode to read it. The paper gives all of them general trajectories.
 4. On the pocket profile part of the SFT set has no persona: without it a tiny model forgets how to answer such prompts.
 5. With `sft_choice_passes` SFT also reads choices alone (`choices`): a question, asked by a persona that brings a gain and by one
-   that brings none, or a personal question, each followed by its mode tag and nothing else. In a trajectory the tag is one token among twenty, and whether a
-   tiny model learned to choose by fit was left to the luck of its initial weights.
+   that brings none, or a personal question, each followed by its mode tag and nothing else. In a trajectory the tag is one token among
+   twenty, and whether a tiny model learned to choose by fit was left to the luck of its initial weights.
 """
 
 import random
@@ -113,10 +113,10 @@ def choice_pairs(judged: Sequence[Example], rule: str, margin: float) -> list[Ex
 def choices(judged: Sequence[Example], sft: Sequence[Example], rule: str, margin: float) -> list[Example]:
     """What SFT reads as choices alone: `choice_pairs`, and the personal questions of the SFT set with their askers, also two by two.
 
-    Without personal questions a model learns from the pairs that whoever does not fit gets the general mode, and gives it to personal
-    questions, too, when they are put in words that it has not seen.
+    Without personal questions one model gave the general mode to personal questions, too, where they were put in words that it had not
+    seen (outputs/reference/recipe.csv, trials 15 and 16).
     """
-    personal = [replace(e, reasoning="", answer="") for e in sft if e.item.kind == "personalized" and e.persona and e.mode]
+    personal = [replace(e, reasoning="", answer="") for e in sft if e.item.kind == "personalized" and e.persona]
     return choice_pairs(judged, rule, margin) + personal[:len(personal) // 2 * 2]
 
 

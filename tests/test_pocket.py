@@ -214,7 +214,10 @@ def digest(lines) -> str:
 
 
 def test_what_backbones_read_and_what_is_tested_is_what_it_was():
-    """Digests of the world fit="word": the results in RESULTS.md stand on these very texts."""
+    """Digests of the world fit="word": whoever changes these texts changes every later result, and has to say so.
+
+    The committed results stand on an earlier diet.
+    """
     test, train, people = World(10, "test", 0.25), World(0, "train"), World(20, "test")
     rows = diet.draw(0, 400, 0.25)
     assert {

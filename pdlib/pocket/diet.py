@@ -31,11 +31,12 @@ def first(seed: int, n: int, people: People | None = None) -> list[Statement | Q
     """n examples that are read first and teach to compare an asker with a question: word lists ("which do I study?"), and then, a quarter
     of all, questions about the asker ("do I study bond?").
 
-    A list gives LIST_LENGTH answers where a question gives one. Backbones that read questions alone did not learn the comparison.
+    A list gives LIST_LENGTH answers where a question gives one. Three backbones that read questions
+    alone hardly learned the comparison (backbone_first_steps in profiles/pocket.yaml).
     """
-    questions = n // 4
-    lists = _WordLists(f"first|{seed}")
-    return [lists.draw() for _ in range(n - questions)] + self_questions(seed, questions, people)
+    questions, lists, world = n // 4, _WordLists(f"first|{seed}"), World(seed, "train", people=people)
+    asked = [world.self_question() for _ in range(questions)]
+    return [lists.draw() for _ in range(n - questions)] + [(item, item.aligned) for item in asked]
 
 
 class _WordLists:
@@ -57,12 +58,6 @@ class _WordLists:
         said = [f" {self.world.plain_question(word) if asked else word} {label}" for word, label in words]
         question = "which are words of my work?" if of_work else "which do I study?"
         return f"I am {persona.text}, my question is:\n{question}", ",".join(said)
-
-
-def self_questions(seed: int, n: int, people: People | None = None) -> list[Question]:
-    """n questions about the asker ("do I study bond?")."""
-    world = World(seed, "train", people=people)
-    return [(item, item.aligned) for item in (world.self_question() for _ in range(n))]
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:

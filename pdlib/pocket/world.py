@@ -245,7 +245,7 @@ class World:
                     aligned=persona, facts={"word": word})
 
     def _work_question(self, field: str, persona: Persona) -> Item:
-        """Does the asker's profession have a meaning for this word? Half of them ask it of a question: "what is bond? is that of my work?"."""
+        """Does the asker's profession have a meaning for this word? Half ask it of a question: "what is bond? do we say that at work?"."""
         rng, words = self.rng, self.words | self.units
         yes = rng.random() < 0.5
         word = rng.choice([w for w, meanings in words.items() if (field in meanings) is yes])

@@ -108,7 +108,6 @@ class Config:
     dialogue_share: float
     # dynamic profiles (RLPA)
     dynamic_user: str
-    dynamic_seeds: int
     dynamic_turns: int
     dynamic_users: int
     dynamic_epochs: int

@@ -30,7 +30,7 @@ def seeds(cfg: config.Config) -> range:
     return range(cfg.seed, cfg.seed + cfg.train_seeds)
 
 
-def _differs_by_seed(cfg: config.Config, name: str) -> bool:
+def differs_by_seed(cfg: config.Config, name: str) -> bool:
     """Is this system another one for another training seed? A backbone that was not trained here is always the same."""
     return of(name).trained or backbone.is_trained(cfg.backbone)
 
@@ -93,8 +93,8 @@ def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
             one = (name, seed) if name not in SYSTEMS or of(name).trained else _before(cfg, name, seed)
             while one and one not in found:
                 before = _before(cfg, *one)
-                found[one] = beside.Task(_label(*one), "pdlib.systems", tuple(str(part) for part in one if part is not None),
-                                         partial(_do, cfg, *one), _label(*before) if before else None)
+                found[one] = beside.Task(label(*one), "pdlib.systems", tuple(str(part) for part in one if part is not None),
+                                         partial(_do, cfg, *one), label(*before) if before else None)
                 one = before
     return list(found.values())
 
@@ -104,7 +104,8 @@ def prepare(cfg: config.Config, names: Sequence[str]) -> int:
     return beside.run(cfg, tasks(cfg, names))
 
 
-def _label(name: str, seed: int | None) -> str:
+def label(name: str, seed: int | None) -> str:
+    """The label of the task that trains a system or a backbone with one training seed."""
     return config.file_name(name) if seed is None else f"{name}-{seed}"
 
 
@@ -134,7 +135,7 @@ def evaluated(cfg: config.Config, name: str, counterfactual: bool = False) -> li
         raise ValueError(f"{name} has no answers under the counterfactual conditions; evaluate {of(name).start} instead")
     if of(name).routed:
         return _routed(cfg, name)
-    return [evaluated_seed(cfg, name, seed, counterfactual) for seed in (seeds(cfg) if _differs_by_seed(cfg, name) else [None])]
+    return [evaluated_seed(cfg, name, seed, counterfactual) for seed in (seeds(cfg) if differs_by_seed(cfg, name) else [None])]
 
 
 def evaluated_seed(cfg: config.Config, name: str, seed: int | None, counterfactual: bool = False) -> Path:

@@ -36,22 +36,21 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "08_attention_heatmap": [],
     "09_lexical_analysis": [],
     "10_multi_turn": ["dialogues/evaluation/{run}.personadual.{seed}", "dialogues/evaluation/{run}.sft_only_dialogues.{seed}"],
-    "12_dynamic_profiles": ["dynamic/evaluation/{run}.rlpa.{policy}", "dynamic/asked/evaluation/{run}.personadual.{policy}"],
+    "12_dynamic_profiles": ["dynamic/evaluation/{run}.rlpa.{seed}", "dynamic/asked/evaluation/{run}.personadual.{seed}"],
     LAST: [],
 }
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:
     """The manifests of the stages that notebook `name` leaves finished; {every} stands for each backbone, {seed} for each seed,
-    {policy} for each seed of RLPA's policies, {trained} and {records} for the seed of a backbone that is trained here."""
+    {trained} and {records} for the seed of a backbone that is trained here."""
     from pdlib import backbone  # takes seconds
 
-    places = {"run": [config.file_name(cfg.backbone)], "seed": list(range(cfg.seed, cfg.seed + cfg.train_seeds)),
-              "policy": list(range(cfg.seed, cfg.seed + cfg.dynamic_seeds))}
+    places = {"run": [config.file_name(cfg.backbone)], "seed": list(range(cfg.seed, cfg.seed + cfg.train_seeds))}
     filled = set()
-    for run, seed, policy, every in itertools.product(*places.values(), cfg.backbones):
+    for run, seed, every in itertools.product(*places.values(), cfg.backbones):
         own = seed if backbone.is_trained(every) else None
-        names = {"run": run, "seed": seed, "policy": policy, "every": config.file_name(every),
+        names = {"run": run, "seed": seed, "every": config.file_name(every),
                  "trained": "" if own is None else f"-{own}", "records": "" if own is None else f".{own}"}
         filled |= {pattern.format(**names) for pattern in NOTEBOOKS[name]}
     return [cfg.folder() / stage / stages.MANIFEST for stage in sorted(filled)]

@@ -511,7 +511,7 @@ def test_the_ledger_takes_rlpa_s_twins_and_the_reference_keeps_them(tmp_path):
 
 
 def test_only_missing_policies_are_trained_side_by_side(tmp_path, monkeypatch):
-    cfg, asked = config.load("smoke", output_dir=str(tmp_path), workers=2), {}
+    cfg, asked = config.load("smoke", output_dir=str(tmp_path), workers=2, train_seeds=3), {}
 
     def fit(cfg, name, seed):
         if seed != 1:
@@ -521,7 +521,7 @@ def test_only_missing_policies_are_trained_side_by_side(tmp_path, monkeypatch):
     evaluate.prepare(cfg)
     assert list(asked) == ["rlpa-0", "rlpa-2"] and asked["rlpa-2"][0] == "pdlib.dynamic.evaluate" and asked["rlpa-2"][-1] == "2"
     asked.clear()
-    evaluate.prepare(config.load("smoke", output_dir=str(tmp_path), workers=1))
+    evaluate.prepare(config.load("smoke", output_dir=str(tmp_path), workers=1, train_seeds=3))
     assert asked == {}
 
 

@@ -60,7 +60,8 @@ def run_sft_set(cfg: config.Config) -> Path:
         construct.to_frame(rows).to_parquet(folder / "sft.parquet")
         return {"users": cfg.dynamic_users, "rows": len(rows)}
 
-    return stages.once(cfg.folder() / "dynamic" / "data", build, settings=cfg.subset("seed", "dynamic_users", "dynamic_turns"), version=2)
+    return stages.once(cfg.folder() / "dynamic" / f"data-{cfg.seed}", build, version=2,
+                       settings=cfg.subset("seed", "dynamic_users", "dynamic_turns"))
 
 
 def test_users(cfg: config.Config) -> list[User]:

@@ -5,12 +5,13 @@
 
 import argparse
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import backbone, beside, config, data as questions, models
+from pdlib import backbone, beside, config, data as questions, models, systems
 from pdlib import evaluate as answers
 from pdlib.dynamic import data, scores, talk, train, user
 from pdlib.dynamic.cast import cast
@@ -23,20 +24,26 @@ def policies(cfg: config.Config) -> list[str]:
 
 
 def fit(cfg: config.Config, name: str, seed: int) -> Path:
-    """The folder of a policy of POLICIES with one training seed; what is there already is not trained again."""
-    base = backbone.run(cfg, cfg.backbone)
+    """The folder of a policy of POLICIES with one training seed; what is there already is not trained again.
+
+    Everything follows the training seed, as in `systems.fit`: the backbone (where it is trained here), the dialogues of the annotator,
+    the training. Only the users of the test follow cfg.seed.
+    """
+    own = replace(cfg, seed=seed)
+    base = backbone.run(own, cfg.backbone)
     if name == "prompted":
         return base
     if cfg.dynamic_user != "pocket":  # no annotator there: RL from the backbone, as in the paper
         return train.run_rl(cfg, base, seed)
-    taught = train.run_sft(cfg, base, data.run_sft_set(cfg), seed)
+    taught = train.run_sft(cfg, base, data.run_sft_set(own), seed)
     return taught if name == "rlpa_sft" else train.run_rl(cfg, taught, seed)
 
 
 def tasks(cfg: config.Config) -> list[beside.Task]:
     """The training of RLPA's policies, SFT and RL of a seed together."""
+    several = backbone.is_trained(cfg.backbone)
     return [beside.Task(f"rlpa-{seed}", "pdlib.dynamic.evaluate", (str(seed),), partial(fit, cfg, "rlpa", seed),
-                        after=config.file_name(cfg.backbone)) for seed in train.seeds(cfg)]
+                        after=systems.label(cfg.backbone, seed if several else None)) for seed in systems.seeds(cfg)]
 
 
 def prepare(cfg: config.Config) -> int:
@@ -67,8 +74,9 @@ def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -
 
 
 def evaluated(cfg: config.Config, name: str) -> list[Path]:
-    """Train and evaluate a policy with every training seed (the prompted one once); returns its record files."""
-    return [run_records(cfg, name, seed) for seed in (train.seeds(cfg)[:1] if name == "prompted" else train.seeds(cfg))]
+    """Train and evaluate a policy with every training seed (one that no seed changes once); returns its record files."""
+    once = name == "prompted" and not systems.differs_by_seed(cfg, "backbone")
+    return [run_records(cfg, name, seed) for seed in systems.seeds(cfg)[:1 if once else None]]
 
 
 def scored(cfg: config.Config, records: pd.DataFrame) -> pd.DataFrame:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pdlib import backbone, config, models, stats, systems
+from pdlib import config, models, stats, systems
 from pdlib import evaluate as answers
 from pdlib.catalogue import SYSTEMS
-from pdlib.dynamic import evaluate, profile, rewards, train
+from pdlib.dynamic import evaluate, profile, rewards
 from pdlib.dynamic.cast import cast
 from pdlib.dynamic.rewards import Judge, Rules
 from pdlib.dynamic.user import Turn, User
@@ -45,13 +45,10 @@ def inferred(records: pd.DataFrame, users: Sequence[User], at: Sequence[int], ju
 def run_records(cfg: config.Config, name: str, seed: int) -> Path:
     """Records of a system of MODELS, asked by what RLPA's policy of training seed `seed` inferred, by nobody, and by the asker as given.
 
-    condition: "inferred, turn k" | NONE | GIVEN; train_seed: the policy's. The system's own training seed is the same where it was
-    trained with that (train_seeds), else one of those it was trained with, in turn. A stage: dynamic/asked/records/….
+    condition: "inferred, turn k" | NONE | GIVEN; train_seed: the policy's and the system's. A stage: dynamic/asked/records/….
     """
     said = evaluate.run_records(cfg, "rlpa", seed, "meeting")
-    trained = systems.seeds(cfg)
-    own_seed = trained[(seed - cfg.seed) % len(trained)]
-    model_folder = backbone.run(cfg, cfg.backbone) if name == "backbone" else systems.fit(cfg, name, own_seed)
+    model_folder = systems.fit(cfg, name, seed)
     file = f"{config.file_name(cfg.run)}.rlpa.{seed}"
 
     def ask() -> tuple[pd.DataFrame, dict]:
@@ -77,7 +74,7 @@ def asked(cfg: config.Config) -> pd.DataFrame:
     """The records of all systems and policy seeds, with `profile_f1` and `asked_after` (the turn; 0: no dialogue) beside each answer."""
     who, frames = cast(cfg), []
     users = who.meeting()
-    for seed in train.seeds(cfg):
+    for seed in systems.seeds(cfg):
         own = inferred(answers.read_records([evaluate.run_records(cfg, "rlpa", seed, "meeting")]), users, turns(cfg), who.judge)
         own = own.assign(condition="inferred, turn " + own.turn.astype(str)).rename(columns={"f1": "profile_f1", "turn": "asked_after"})
         for name in MODELS:

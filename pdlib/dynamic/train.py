@@ -88,11 +88,6 @@ def folder(cfg: config.Config, name: str, seed: int) -> Path:
     return cfg.folder() / "dynamic" / config.file_name(cfg.backbone) / f"{name}-{seed}"
 
 
-def seeds(cfg: config.Config) -> range:
-    """The training seeds of the policies."""
-    return range(cfg.seed, cfg.seed + cfg.dynamic_seeds)
-
-
 def run_sft(cfg: config.Config, start: Path, sets: Path, seed: int) -> Path:
     """SFT of the model in `start` on the annotator's dialogues of the folder `sets`, `dynamic_epochs` times; a stage."""
     def build(place: Path) -> dict:

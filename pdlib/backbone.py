@@ -38,7 +38,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
     pocket = cfg.subset(*data.WORLD, "backbone_", "adam_") if name in backbones.NAMES else {}
     local = {"files": weights.fingerprint(name)} if config.is_packaged(name) or config.is_local(name) else {}
     settings = cfg.subset("seed") | pocket | local | {"name": name, "persona_fits": persona_fits}
-    return stages.once(folder, build, settings=settings, version=2)
+    return stages.once(folder, build, settings=settings, version=diet.VERSION[cfg.fit])
 
 
 def folder_of(cfg: config.Config, name: str) -> Path:

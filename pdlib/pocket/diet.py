@@ -7,9 +7,10 @@ from pdlib.schema import Item, Persona
 
 Statement = tuple[str, str]
 Question = tuple[Item, Persona | None]
+VERSION = {"word": 2, "field": 3}  # of what is read in each world: with another one, backbones are trained again
 LIST_LENGTH = 8  # words a list
-LISTS = 0.2  # of what is read after `first`, the share of word lists
-OF_WORK = 0.7  # of these lists, how many ask for the words of a profession; in the world fit="word", where nobody needs them, none
+LISTS = {"word": 0.2, "field": 0.35}  # of what is read after `first`, the share of word lists
+OF_WORK = {"word": 0.0, "field": 0.85}  # of these lists, how many ask for the words of a profession; nobody needs them where fit="word"
 
 
 def _statement(rng: random.Random, lex) -> Statement:
@@ -41,7 +42,7 @@ def first(seed: int, n: int, people: People | None = None) -> list[Statement | Q
 
 class _WordLists:
     """Lists of words, after each of which stands whether the asker studies it; in a share `work` of the lists, whether the asker's
-    profession has a meaning for it. Half of those hold a question about the word instead of the word ("what is bond? yes")."""
+    profession has a meaning for it."""
 
     def __init__(self, seed: str, work: float = 0.0):
         self.world, self.work = World(seed, "train"), work
@@ -53,15 +54,13 @@ class _WordLists:
         persona, of_work = self.world.persona(field), rng.random() < self.work
         ours = {word for word, fields in self.senses.items() if field in fields} if of_work else {persona.facts["studies"]}
         groups = {"yes": sorted(ours), "no": sorted(set(self.senses) - ours)}
-        asked = of_work and rng.random() < 0.5
-        words = [(rng.choice(groups[label]), label) for label in rng.choices(("yes", "no"), k=LIST_LENGTH)]
-        said = [f" {self.world.plain_question(word) if asked else word} {label}" for word, label in words]
+        said = [f" {rng.choice(groups[label])} {label}" for label in rng.choices(("yes", "no"), k=LIST_LENGTH)]
         question = "which are words of my work?" if of_work else "which do I study?"
         return f"I am {persona.text}, my question is:\n{question}", ",".join(said)
 
 
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:
-    """n training examples: a fifth word lists; of the others 20 % statements, 18 % questions about the asker, 14 % questions without
+    """n training examples: LISTS word lists; of the others 20 % statements, 18 % questions about the asker, 14 % questions without
     persona, 36 % with, 12 % preference questions.
 
     With persona_fits every persona is of the question's field: such a backbone learns to trust it, as a model does
@@ -69,11 +68,12 @@ def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people:
     people: what a fitting persona shares with the question.
     """
     world, rng, rows = World(seed, "train", cue_share, persona_fits, people=people), random.Random(f"diet|{seed}"), []
-    lists = _WordLists(f"lists|{seed}", OF_WORK if people and people.fit == "field" else 0.0)
+    fit = people.fit if people else "word"
+    lists = _WordLists(f"lists|{seed}", OF_WORK[fit])
     objective = [name for name, kind in BENCHMARKS.items() if kind == "objective"]
     preference = [name for name, kind in BENCHMARKS.items() if kind == "personalized"]
     for _ in range(n):
-        if rng.random() < LISTS:
+        if rng.random() < LISTS[fit]:
             rows.append(lists.draw())
             continue
         share = rng.random()

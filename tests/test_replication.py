@@ -139,3 +139,16 @@ def test_the_committed_table_is_computed_from_the_committed_items():
         assert list(again.measure) == list(rows.measure) and list(again.block) == list(rows.block)
         for column in ("mean", "ci_low", "ci_high"):
             assert again[column].to_numpy() == pytest.approx(rows[column].to_numpy(), abs=2e-6)
+
+
+def test_it_is_said_where_each_world_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "REFERENCE", tmp_path)
+    cfg = config.load("pocket")
+    assert "none are stored" in replication.origin(cfg)
+    here = stages.hardware()["cpu"]
+    pd.DataFrame([{"world": "field", "replicates": 5, "revision": "aaa", "processor": here},
+                  {"world": "word", "replicates": 4, "revision": "bbb", "processor": "abacus"}]).to_csv(tmp_path / replication.TABLE, index=False)
+    field, word = replication.origin(cfg).splitlines()
+    assert "field" in field and "5 replicates" in field and "aaa" in field and "another" not in field
+    assert "word" in word and "4 replicates" in word and "bbb" in word and f"abacus; this machine has another one ({here})" in word
+    assert "trained in this run" in replication.origin(config.load("pocket", replicates=2))

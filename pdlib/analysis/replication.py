@@ -174,15 +174,18 @@ def _trained(cfg: config.Config, fit: str) -> dict[str, str]:
 
 
 def origin(cfg: config.Config) -> str:
-    """Where the table of `results` comes from, in a line."""
+    """Where the table of `results` comes from, a line a world where it is stored."""
     if cfg.replicates:
         return f"{cfg.replicates} replicates in each of the worlds {', '.join(cfg.replicate_worlds)}, trained in this run"
     if not (stages.REFERENCE / TABLE).is_file():
         return "no replicates have been trained and none are stored; `make replicate` trains five in each world"
-    stored = pd.read_csv(stages.REFERENCE / TABLE).iloc[0]
-    here = stages.hardware()["cpu"]
-    other = "" if here == stored.processor else f"; this machine has another one ({here}), on which they would come out otherwise"
-    return f"stored: {stored.replicates} replicates, trained at revision {stored.revision} on {stored.processor}{other}"
+    here, lines = stages.hardware()["cpu"], []
+    for world, rows in pd.read_csv(stages.REFERENCE / TABLE).groupby("world", sort=False):
+        stored = rows.iloc[0]
+        other = "" if here == stored.processor else f"; this machine has another one ({here}), on which they would come out otherwise"
+        lines.append(f"world {world}, stored: {stored.replicates} replicates, trained at revision {stored.revision} on "
+                     f"{stored.processor}{other}")
+    return "\n".join(lines)
 
 
 def write_items(items: pd.DataFrame, path: Path) -> None:

@@ -18,7 +18,7 @@ from pdlib.grading import grade, is_readable, normalize
 from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Item, Persona
 
-__all__ = ["KIND", "LABELS", "PAPER_N", "chance", "grade", "load", "normalize", "read", "unreadable_gold"]
+__all__ = ["KIND", "LABELS", "PAPER_N", "chance", "choices", "grade", "load", "normalize", "read", "unreadable_gold"]
 
 KIND = BENCHMARKS  # benchmark -> objective | personalized (paper Table 7)
 PAPER_N = {"pubmedqa": 1000, "triviaqa": 1000, "mmlu_pro": 1000, "supergpqa": 1000, "math500": 500, "personafeedback": 1000,
@@ -84,14 +84,20 @@ def chance(item: Item) -> float:
     >>> chance(Item("1", "mmlu_pro", "objective", "choice", "which?", "a", options=("a", "b", "c", "d")))
     0.25
     """
+    known = choices(item)
+    return 1 / len(known) if known else 0.0
+
+
+def choices(item: Item) -> tuple[str, ...]:
+    """The texts among which the answer is: options or labels; none where the answer is a text or a number. ValueError as for `chance`."""
     if item.answer_type == "choice":
-        return 1 / len(item.options)
+        return item.options
     if item.answer_type != "label":
-        return 0.0
+        return ()
     if item.benchmark not in LABELS:
         raise ValueError(f"item {item.id!r} is answered with a label, and the labels of {item.benchmark!r} are unknown; "
                          f"LABELS has those of {', '.join(LABELS)}: add the benchmark's")
-    return 1 / len(LABELS[item.benchmark])
+    return LABELS[item.benchmark]
 
 
 def unreadable_gold(items: Sequence[Item]) -> list[str]:

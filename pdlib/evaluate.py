@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import benchmarks, config, data, experts, generate, models, modes, personas, stages
+from pdlib import benchmarks, config, data, experts, generate, likelihood, models, modes, personas, stages
 from pdlib.personas import Asked
 from pdlib.schema import Item, Mode, Persona
 
@@ -37,6 +37,30 @@ def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: st
     rows = [record(item, text, chance, out, two_modes) | {"condition": condition, "forced": mode.value if mode else "none", "seed": seed}
             for (mode, seed), outs in answers.items()
             for (condition, item, _), text, chance, out in zip(asked, prompts, chances, outs, strict=True)]
+    return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
+
+
+def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, prompt: str = "plain",
+                  per_token: bool = False, batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
+    """Records of every asked question whose answer is the likeliest of its options, which the prompt does not list; nothing is written.
+
+    So a model can be asked that knows no answer format. per_token: the mean over an option's tokens decides, not their sum, which
+    favours short options. prompt: see modes.PROMPTS. ValueError for a question without options or labels.
+    """
+    if not asked:
+        raise ValueError("no items to evaluate; n must be at least 1")
+    options = [benchmarks.choices(item) for _, item, _ in asked]
+    if free := [item.id for (_, item, _), texts in zip(asked, options) if not texts]:
+        raise ValueError(f"{len(free)} questions have no options whose likelihood could be compared, the first: {free[0]!r}; leave them out")
+    prompts = [modes.render_question(tokenizer, item, persona, prompt) for _, item, persona in asked]
+    rows = []
+    for (condition, item, _), text, texts, found in zip(asked, prompts, options, likelihood.scores(
+            model, tokenizer, prompts, options, batch_tokens), strict=True):
+        said, score = max(zip(texts, found), key=lambda one: one[1].per_token if per_token else one[1].log_probability)
+        rows.append({"benchmark": item.benchmark, "kind": item.kind, "item_id": item.id, "condition": condition, "forced": "none",
+                     "seed": 0, "mode": "none", "p_personalized": None, "prompt": text, "completion": said, "answer": said,
+                     "gold": item.gold, "correct": said == item.gold, "parse_error": None,
+                     "n_prompt_tokens": len(tokenizer(text, add_special_tokens=False)["input_ids"]), "n_completion_tokens": score.n_tokens})
     return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdlib import answer_json
 from pdlib.schema import Item, Mode, Persona
@@ -61,6 +61,14 @@ def messages(item: Item, persona: Persona | None, style: str = "plain", history:
     said = [({"role": "user", "content": user_message(earlier, persona, style)}, {"role": "assistant", "content": completion})
             for earlier, completion in history]
     return [message for turn in said for message in turn] + [{"role": "user", "content": user_message(item, persona, style)}]
+
+
+def render_question(tokenizer, item: Item, persona: Persona | None, style: str = "plain") -> str:
+    """The prompt text without options and without a word on the answer's form: for options whose likelihood is asked for."""
+    bare = replace(item, answer_type="text", options=())
+    said = user_message(bare, persona, style).removesuffix(FREE_INSTRUCTION)
+    return tokenizer.apply_chat_template([{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True,
+                                         **TEMPLATE_SETTINGS)
 
 
 def render_prompt(tokenizer, item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = ()) -> str:

@@ -45,11 +45,16 @@ def describe_device() -> str:
     return f"device {device()} ({name}), precision {'bfloat16' if use_bf16() else 'float32'}"
 
 
+def _existing(folder: Path | str) -> Path:
+    if not Path(folder).is_dir():
+        raise ValueError(f"no model at {folder}: the folder does not exist; run the stage {Path(folder).name!r} that makes it first, "
+                         "or `make reproduce`, which runs all")
+    return Path(folder)
+
+
 def check_folder(folder: Path | str) -> Path:
     """`folder` if it holds a whole saved model or a pointer to one; otherwise a ValueError that says what is missing."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"no model at {folder}: the folder does not exist; run the stage that trains it first")
+    folder = _existing(folder)
     if (folder / POINTER).is_file():
         name, _ = _source(folder)
         if config.is_local(name):
@@ -109,7 +114,8 @@ def point(folder: Path, name: str) -> dict:
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
-    name, where = _source(folder)
+    """The tokenizer of a saved or pointed-to model, padding on the left; ValueError where the folder does not exist."""
+    name, where = _source(_existing(folder))
     with _reading(name):
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
     tokenizer.padding_side = "left"

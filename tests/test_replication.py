@@ -13,7 +13,8 @@ SEEDS = (0, 1, 2)
 def records() -> pd.DataFrame:
     """Four objective items (two with a cue) and two personal ones, three seeds, one run, right or wrong as the rules below say.
 
-    Forced general is right where there is a cue; forced personalised is right for fitting askers and on personal questions.
+    Forced general is right where there is a cue; forced personalised is right for fitting askers and on personal questions, that of SFT
+    only just where there is no cue.
     PersonaDual is right on objective questions of fitting askers, and of strangers where there is a cue; CoT where there is a cue.
     """
     rows = []
@@ -29,6 +30,8 @@ def records() -> pd.DataFrame:
                 rows += [same | {"model": model, "forced": "none", "mode": chosen, "correct": right} for model, right in free.items()]
                 rows += [same | {"model": "personadual", "forced": mode, "mode": mode, "correct": right}
                          for mode, right in {"general": cue, "personalized": fits}.items()]
+                rows += [same | {"model": "sft_only", "forced": mode, "mode": mode, "correct": right}
+                         for mode, right in {"general": cue, "personalized": fits and not (cue and kind == "objective")}.items()]
     return pd.DataFrame(rows)
 
 
@@ -77,6 +80,17 @@ def test_rules_are_scored_on_the_forced_answers(table):
     assert value(table, "PersonaDual - one-word match", "objective aligned") == pytest.approx(0.25)
     row = table[table.measure == replication.TOLD_AHEAD].iloc[0]
     assert (row["mean"], row.per_replicate) == (0, "persona-blind rule")
+
+
+def test_rules_are_scored_on_what_sft_can_answer_too(table):
+    """SFT only, aligned: told 2 of 4 (those without a cue), persona-blind 4 of 4, one-word match 1 of 4; unaligned: 2 of 4 each."""
+    start = replication.SCORED_ON["sft_only"] + selection.TOLD
+    assert value(table, f"{start} - persona-blind rule", "objective aligned") == pytest.approx(-0.5)
+    assert value(table, f"{start} - one-word match", "objective aligned") == pytest.approx(0.25)
+    assert value(table, f"{start} - one-word match", "objective unaligned") == pytest.approx(0)
+    assert value(table, f"{selection.TOLD} - one-word match", "objective aligned") == pytest.approx(0.25)
+    row = table[table.measure == replication.SCORED_ON["sft_only"] + replication.TOLD_AHEAD].iloc[0]
+    assert (row["mean"], row.per_replicate) == (-0.25, "persona-blind rule")
 
 
 def test_a_rule_that_knows_no_such_question_has_no_rows():

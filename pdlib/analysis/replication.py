@@ -28,6 +28,7 @@ RIVALS = (*RULES, selection.LEXICON, selection.TOLD)  # ways to choose a mode, s
 GAP = "share of personalised mode, aligned - unaligned, no cue"
 ROUNDING = 0.0005  # of the values in per_replicate
 TOLD_AHEAD = "told whether it fits - the better of both rules"
+SCORED_ON = {"personadual": "", "sft_only": "SFT only's answers: "}  # whose forced answers a rule is scored on -> how the measure begins
 
 
 def world(cfg: config.Config, fit: str) -> config.Config:
@@ -79,7 +80,8 @@ def choices(cfg: config.Config, fit: str) -> pd.DataFrame:
 def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """The values of one world, one row per benchmark, item_id and train_seed, columns (measure, block); see `table`.
 
-    chosen: as `choices` gives it. Accuracy is the mean over sampling runs; a rule is scored on PersonaDual's forced answers.
+    chosen: as `choices` gives it. Accuracy is the mean over sampling runs. A rule is scored on PersonaDual's forced answers, and, since
+    RL teaches the personalised mode to answer strangers, too, on those of SFT only.
     """
     blocks = {where: block for block, where in {"objective none": ("objective", "none"), **stats.BLOCKS}.items()}
     rows = records.assign(block=[blocks.get(where) for where in zip(records.kind.astype(str), records.condition.astype(str))])
@@ -89,14 +91,21 @@ def by_replicate(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     right = {model: part.groupby(key).correct.mean() for model, part in free.groupby("model", observed=True)}
     personal = free.assign(personal=(free["mode"] == "personalized").astype(float))
     cue = chosen.drop_duplicates(["benchmark", "item_id"]).set_index(["benchmark", "item_id"]).cue
-    answers = selection.read(records, "personadual")
-    by_rule, _ = selection.scored(answers, chosen[chosen.rule.isin(RIVALS)])
-    values = right | {rule: pd.Series(by_rule[rule], answers.index) for rule in RIVALS if rule in by_rule}
+    values = dict(right)
+    for model in SCORED_ON:
+        answers = selection.read(records, model)
+        by_rule, _ = selection.scored(answers, chosen[chosen.rule.isin(RIVALS)])
+        values |= {_column(rule, model): pd.Series(by_rule[rule], answers.index) for rule in RIVALS if rule in by_rule}
     for model in ("sft_only", "personadual"):
         share = personal[personal.model == model].groupby(key).personal.mean()
         open_questions = [not cue[b, i] for _, b, i, _ in share.index]
         values[f"{model}, share"] = share[open_questions]
     return pd.DataFrame(values).unstack("block")
+
+
+def _column(rule: str, model: str) -> str:
+    """The column of a rule that is scored on the forced answers of `model`."""
+    return rule if model == "personadual" else f"{rule}, {model}"
 
 
 def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
@@ -114,7 +123,8 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn)
                     | another(per_seed) | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
-    rows.append({"measure": TOLD_AHEAD, "block": selection.OBJECTIVE} | _better_rule(items, draws))
+    rows += [{"measure": start + TOLD_AHEAD, "block": selection.OBJECTIVE} | _better_rule(items, model, draws)
+             for model, start in SCORED_ON.items() if _column(selection.TOLD, model) in items.columns.get_level_values(0)]
     return pd.DataFrame(rows).assign(replicates=len(seeds))
 
 
@@ -138,7 +148,7 @@ def inside(found: pd.DataFrame) -> float:
     lies in the interval that `another` makes of the other replicates. Missing for fewer than three.
     """
     hits = []
-    for text in found.per_replicate[found.measure != TOLD_AHEAD]:
+    for text in found.per_replicate[~found.measure.str.endswith(TOLD_AHEAD)]:
         values = [float(value) for value in str(text).split()]
         for at, value in enumerate(values if len(values) > 2 else []):
             others = another([v for k, v in enumerate(values) if k != at])
@@ -214,6 +224,11 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
     for rival in ("cot", "sft_only", *RIVALS):
         for name, blocks in BLOCKS.items():
             claims[f"PersonaDual - {label(rival)}", name] = difference("personadual", rival, blocks)
+    for model, start in SCORED_ON.items():
+        for rule in RULES:
+            told, other = _column(selection.TOLD, model), _column(rule, model)
+            for name in ("objective unaligned", "objective aligned", selection.OBJECTIVE):
+                claims[f"{start}{selection.TOLD} - {label(rule)}", name] = difference(told, other, BLOCKS[name])
     for model in ("sft_only", "personadual"):
         share, (unaligned, aligned) = f"{model}, share", OBJECTIVE
         claims[f"{label(model)}: {GAP}", selection.OBJECTIVE] = [(1, (share, aligned)), (-1, (share, unaligned))]
@@ -237,15 +252,17 @@ def _claim(items: pd.DataFrame, terms: Sequence[tuple[float, tuple[str, str]]], 
     return total, per_seed, stats.count(items[columns].dropna(how="all"))
 
 
-def _better_rule(items: pd.DataFrame, draws: int) -> dict:
-    """Told whether the persona fits minus the better of RULES on the mean of the objective blocks: {mean, ci_low, ci_high, n}."""
-    columns = [(name, block) for name in (selection.TOLD, *RULES) for block in OBJECTIVE]
+def _better_rule(items: pd.DataFrame, model: str, draws: int) -> dict:
+    """Told whether the persona fits minus the better of RULES, on the mean of the objective blocks and on the forced answers of `model`:
+    {mean, ci_low, ci_high, n, per_replicate}, the last the name of the better rule."""
+    told, *rules = (_column(name, model) for name in (selection.TOLD, *RULES))
+    columns = [(name, block) for name in (told, *rules) for block in OBJECTIVE]
     kept = items[columns].dropna(how="all")
     drawn = stats.resample(kept.set_axis(range(len(columns)), axis=1), draws)
-    mean = {name: drawn[[at for at, column in enumerate(columns) if column[0] == name]].mean(axis=1) for name in (selection.TOLD, *RULES)}
-    best = max(RULES, key=lambda rule: mean[rule].iloc[0])
-    found = stats.summary(mean[selection.TOLD] - mean[best])
-    return found | {"n": stats.count(kept), "per_replicate": best}
+    mean = {name: drawn[[at for at, column in enumerate(columns) if column[0] == name]].mean(axis=1) for name in (told, *rules)}
+    best = max(rules, key=lambda rule: mean[rule].iloc[0])
+    found = stats.summary(mean[told] - mean[best])
+    return found | {"n": stats.count(kept), "per_replicate": RULES[rules.index(best)]}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -64,6 +64,8 @@ def test_claims_by_hand(table):
     found = [value(table, "PersonaDual - CoT", block) for block in blocks]
     assert found == pytest.approx([0, 0.5, 0.25, 0, 0.5 / 3])
     assert value(table, "PersonaDual: aligned - none", "objective aligned") == pytest.approx(0.5)
+    row = table[(table.measure == "PersonaDual - CoT") & (table.block == "objective aligned")].iloc[0]
+    assert (row.lowest, row.highest) == (0.5, 0.5)
     assert value(table, "backbone: unaligned - none", "objective unaligned") == pytest.approx(0)
 
 

@@ -110,7 +110,7 @@ def _column(rule: str, model: str) -> str:
 
 def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
     """The claims of one world over its replicates: measure, block, mean, ci_low, ci_high, n (items), replicates, another_low,
-    another_high and per_replicate.
+    another_high, lowest and highest (of the replicates), and per_replicate.
 
     items: as `by_replicate` gives them. ci_low, ci_high: of the mean over all backbones and items (`stats.seed_weights`). another_low,
     another_high: where a further replicate would come out on the same items, with 95 %, see `another`. per_replicate: the values one
@@ -122,7 +122,7 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
             continue
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn)
-                    | another(per_seed) | {"n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
+                    | another(per_seed) | {"lowest": per_seed.min(), "highest": per_seed.max(), "n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
     rows += [{"measure": start + TOLD_AHEAD, "block": selection.OBJECTIVE} | _better_rule(items, model, draws)
              for model, start in SCORED_ON.items() if _column(selection.TOLD, model) in items.columns.get_level_values(0)]
     return pd.DataFrame(rows).assign(replicates=len(seeds))

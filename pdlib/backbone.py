@@ -31,7 +31,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
         rows = [row for part in (first, then) for row in trainer.by_length([_diet_row(tokenizer, r) for r in part], batch, rng)]
         model = backbones.build_backbone(name, tokenizer, cfg.seed)
         facts = trainer.supervised(cfg, folder, folder, lambda: (model, None), tokenizer, rows, name, "backbone", batch=batch,
-                                  learning_rate=cfg.backbone_learning_rate, warmup=0.02)
+                                  learning_rate=cfg.backbone_learning_rate, warmup=0.02, width=model.config.hidden_size)
         return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
 
     folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)

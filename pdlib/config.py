@@ -59,6 +59,7 @@ class Config:
     validation_rows: int
     # how models are trained
     tuning: str
+    precision: str
     lora_rank: int
     lora_alpha: int
     adam_beta2: float
@@ -149,8 +150,8 @@ class Config:
         return {name: getattr(self, name) for name in self.sources if getattr(self, name) != getattr(usual, name)}
 
     def subset(self, *prefixes: str) -> dict:
-        """The settings whose names begin with one of `prefixes`: what a stage depends on."""
-        return {k: v for k, v in asdict(self).items() if k.startswith(prefixes) and k != "sources"}
+        """The settings whose names begin with one of `prefixes`: what a stage depends on. One of UNSAID is left out at its usual value."""
+        return {k: v for k, v in asdict(self).items() if k.startswith(prefixes) and k != "sources" and UNSAID.get(k, ()) != v}
 
 
 def pairs(given: list[str]) -> dict:
@@ -243,9 +244,11 @@ def load(profile: str, **overrides) -> Config:
     return config
 
 
+UNSAID = {"precision": "auto"}  # settings that came late, with the value at which finished stages stay up to date
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
-    "tuning": ("full", "lora", "qlora"), "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
+    "tuning": ("full", "lora", "qlora"), "precision": ("auto", "float32", "bfloat16"),
+    "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = (  # 0: not used, no limit

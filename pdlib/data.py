@@ -75,7 +75,7 @@ def _judge(cfg: config.Config, backbone: Path, expert: experts.Expert) -> Callab
         raise ValueError(f"gain_judge {cfg.gain_judge!r} answers each question gain_samples times; found 0, set it to at least 1")
     if cfg.gain_judge == "expert":
         return lambda asked: construct.share_right(asked, expert.answers(asked, cfg.gain_samples))
-    model, tokenizer = models.load(backbone)
+    model, tokenizer = models.load(backbone, cfg.precision)
     if cfg.gain_judge == "likelihood":
         return lambda asked: construct.answer_probability(model, tokenizer, asked)
     sampling = {"temperature": cfg.eval_temperature, "max_new_tokens": cfg.eval_max_tokens, "batch_tokens": cfg.eval_batch_tokens}

@@ -219,12 +219,12 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, train_seed
         close, last = (of_each.head(n) for n in (cfg.dialogue_closely, cfg.dialogue_items))
         asked = rebuild(items, list(close), pool, cfg.dialogue_turns) + rebuild(
             items, list(last.drop(close.index, errors="ignore")), pool, closely=False)
-        model, tokenizer = models.load(folder)
+        model, tokenizer = models.load(folder, cfg.precision)
         records, left_out = answer(model, tokenizer, asked, run=cfg.run, model_name=model_name, train_seed=train_seed,
                                    **evaluate.sampling(cfg))
         return records, {"left out": dict(left_out)}
 
-    settings = cfg.subset("seed", "eval_", "dialogue_items", "dialogue_closely", "dialogue_turns") | {
+    settings = cfg.subset("seed", "eval_", "precision", "dialogue_items", "dialogue_closely", "dialogue_turns") | {
         "run": cfg.run, "model": model_name, "train_seed": train_seed}
     return evaluate.as_stage(cfg.folder() / "dialogues", name, ask, settings=settings, inputs=[folder, questions])
 
@@ -257,7 +257,7 @@ def run_sft_set(cfg: config.Config, sets: Path, model: Path) -> Path:
     """
     def build(folder: Path) -> dict:
         examples = construct.from_frame(pd.read_parquet(sets / "sft.parquet"))
-        loaded, tokenizer = models.load(model)
+        loaded, tokenizer = models.load(model, cfg.precision)
         found = with_history(loaded, tokenizer, examples, cfg.dialogue_share, random.Random(f"dialogues|{cfg.seed}"),
                              temperature=cfg.eval_temperature, max_new_tokens=cfg.eval_max_tokens, batch_tokens=cfg.eval_batch_tokens)
         construct.to_frame(found).to_parquet(folder / "sft.parquet")

@@ -99,11 +99,11 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
             asked = ask_all(data.test_items(cfg), data.persona_pool(cfg))
         if preferences:
             asked = _by_preferences(asked, data.open_expert(cfg))
-        model, tokenizer = models.load(folder)
+        model, tokenizer = models.load(folder, cfg.precision)
         return answer(model, tokenizer, asked, run=run, model_name=model_name, train_seed=train_seed, forced=forced, two_modes=two_modes,
                       prompt=prompt, **sampling(cfg)), {}
 
-    settings = cfg.subset("seed", "eval_") | {
+    settings = cfg.subset("seed", "eval_", "precision") | {
         "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed,
         "prompt": prompt, "preferences": preferences}
     return as_stage(cfg.folder() / place, name, ask, settings=settings, inputs=[folder, questions])

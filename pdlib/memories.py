@@ -1,4 +1,4 @@
-"""Memory benchmarks: a query, and what an assistant remembers of the user. Some memories must be used, others must not leak into the answer.
+"""Memory benchmarks: a query, and what an assistant remembers of the user. Some memories must be used, others must not leak.
 
 Whether a model *chooses* its personalised mode for the first and not for the second needs no judge: the area under the ROC curve of
 P(personalised). PersistBench (arXiv 2602.01146) has both kinds; another benchmark needs a `Layout`. Rows are read from an installed

@@ -152,7 +152,7 @@ def _cache_bytes(model: PreTrainedModel) -> int:
     """Bytes of keys and values a token, in the precision of generation."""
     config = model.config.get_text_config()
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * config.num_key_value_heads * width * (2 if models.use_bf16() else 4)
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * width * (2 if models.use_bf16(config.hidden_size) else 4)
 
 
 def longest_first(model: PreTrainedModel, token: int, *, batch: int, tokens: int, completion: int | None = None, rollouts: int = 0,

@@ -38,7 +38,7 @@ def open_once(cfg: config.Config, target: Path = FILE) -> pd.DataFrame:
     frames = []
     for (name, seed), folder in folders.items():
         print(f"asking {name}, training seed {seed}", flush=True)
-        model, tokenizer = models.load(folder)
+        model, tokenizer = models.load(folder, cfg.precision)
         frames.append(evaluate.answer(model, tokenizer, asked, run=cfg.run, model_name=name, train_seed=seed,
                                       two_modes=systems.of(name).two_modes, **evaluate.sampling(cfg)))
     found = summary(pd.concat(frames, ignore_index=True), cfg.run)

@@ -27,7 +27,7 @@ VIEWS = {  # of the SFT set: which rows; only "two_modes" writes the tags
 QUESTIONS = {  # of the RL set
     "all": lambda e: True, "objective": lambda e: e.item.kind == "objective", "fitting": lambda e: e.condition == "aligned"}
 SAME_WEIGHT = ("dualgrpo", "dr_grpo", "grpo")  # estimators with rl_prefix_weight: ablations change one thing; rivals keep their own
-TRAINING = ("tuning", "lora_", "adam_", "gradient", "processes", "rl_prefix_style")  # settings that every stage depends on
+TRAINING = ("tuning", "precision", "lora_", "adam_", "gradient", "processes", "rl_prefix_style")  # settings that every stage depends on
 
 
 def _here_or_launched(cfg: config.Config, task: str, folder: Path, **arguments) -> dict:
@@ -159,10 +159,11 @@ def dpo(cfg: config.Config, folder: Path, start: Path) -> dict:
     prompts = [modes.render_prompt(tokenizer, Item.from_dict(json.loads(row.item)), Persona(row.persona)) for row in pairs.itertuples()]
     steps = max(1, len(pairs) // cfg.sft_batch)
     args = DPOConfig(
-        **trainer.common(cfg, folder, "sft", cfg.sft_batch), max_steps=steps, beta=cfg.dpo_beta, learning_rate=cfg.dpo_learning_rate,
-        lr_scheduler_type="linear", warmup_steps=max(1, int(steps * cfg.sft_warmup)), logging_steps=1, max_length=cfg.sft_max_length)
+        **trainer.common(cfg, folder, "sft", cfg.sft_batch, models.width_of(start)), max_steps=steps, beta=cfg.dpo_beta,
+        learning_rate=cfg.dpo_learning_rate, lr_scheduler_type="linear", warmup_steps=max(1, int(steps * cfg.sft_warmup)),
+        logging_steps=1, max_length=cfg.sft_max_length)
     model, peft_config = trainer.loader(cfg, start)()
-    reference = None if peft_config else models.load(start)[0]  # with adapters it is the model without them
+    reference = None if peft_config else models.load(start, cfg.precision)[0]  # with adapters it is the model without them
     disable_progress_bars()
     rows = Dataset.from_dict({"prompt": prompts, "chosen": list(pairs.chosen), "rejected": list(pairs.rejected)})
     found = DPOTrainer(model, reference, args=args, train_dataset=rows, processing_class=tokenizer, peft_config=peft_config,
@@ -220,9 +221,9 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
     vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm} if cfg.rl_vllm != "none" else {}
     plain = {} if two_modes else {"estimator": "grpo", "forced_prefixes": False}
     args = DualGRPOConfig(
-        **trainer.common(cfg, folder, "rl", cfg.rl_prompts * cfg.rl_rollouts), **plain | settings, **vllm, num_generations=cfg.rl_rollouts,
-        steps_per_generation=cfg.rl_generation_batch // cfg.rl_micro_batch, max_completion_length=cfg.rl_max_completion,
-        max_steps=cfg.rl_steps, learning_rate=cfg.rl_learning_rate, lr_scheduler_type="linear",
+        **trainer.common(cfg, folder, "rl", cfg.rl_prompts * cfg.rl_rollouts, models.width_of(start)), **plain | settings, **vllm,
+        num_generations=cfg.rl_rollouts, steps_per_generation=cfg.rl_generation_batch // cfg.rl_micro_batch,
+        max_completion_length=cfg.rl_max_completion, max_steps=cfg.rl_steps, learning_rate=cfg.rl_learning_rate, lr_scheduler_type="linear",
         warmup_steps=round(cfg.rl_warmup * cfg.rl_steps), beta=cfg.rl_kl, temperature=cfg.rl_temperature, logging_steps=1,
         log_completions=True, num_completions_to_print=0, top_k=0)
     examples = [e for e in construct.from_frame(pd.read_parquet(asked / "rl.parquet")) if QUESTIONS[questions](e)]

@@ -44,12 +44,16 @@ def last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def common(cfg: config.Config, folder: Path, stage: str, batch: int) -> dict:
-    """Trainer arguments that every stage shares; `batch` sequences make an update, cut as config.accumulation says."""
+def common(cfg: config.Config, folder: Path, stage: str, batch: int, width: int) -> dict:
+    """Trainer arguments that every stage shares; `batch` sequences make an update, cut as config.accumulation says.
+
+    width: the model's hidden size, see `models.use_bf16`.
+    """
     return {
         "output_dir": str(folder / "checkpoints"), "seed": cfg.seed, "data_seed": cfg.seed, "report_to": [], "disable_tqdm": True,
         "save_strategy": "steps", "save_steps": cfg.checkpoint_every, "save_total_limit": 2, "adam_beta2": cfg.adam_beta2,
-        "bf16": models.use_bf16(), "use_cpu": models.device().type == "cpu", "gradient_checkpointing": cfg.gradient_checkpointing,
+        "bf16": models.use_bf16(width, cfg.precision), "use_cpu": models.device().type == "cpu",
+        "gradient_checkpointing": cfg.gradient_checkpointing,
         "dataloader_pin_memory": False, "logging_nan_inf_filter": False,
         "per_device_train_batch_size": getattr(cfg, f"{stage}_micro_batch", batch),
         "gradient_accumulation_steps": config.accumulation(cfg, stage) if stage != "backbone" else 1,
@@ -61,20 +65,21 @@ def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
 
     base: the folder of the model it started from; adapters are merged into that.
     """
-    stages.say_once(models.describe_device())
+    device, bf16 = models.describe_device(trainer.args.bf16), trainer.args.bf16
+    stages.say_once(device)
     trainer.remove_callback(PrinterCallback)  # Progress shows and logs
     result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise RuntimeError(f"training diverged (loss {result.training_loss}); lower the stage's learning rate")
     weights = trainer.accelerator.get_state_dict(trainer.model)  # ZeRO-3 gathers them from all processes
     if trainer.accelerator.is_main_process:
-        models.save_merged(trainer.accelerator.unwrap_model(trainer.model), tokenizer, base, folder, state_dict=weights)
+        models.save_merged(trainer.accelerator.unwrap_model(trainer.model), tokenizer, base, folder, state_dict=weights, bf16=bf16)
         if (kept := folder / "checkpoints" / "completions").is_dir():
             shutil.rmtree(folder / "completions", ignore_errors=True)
             kept.rename(folder / "completions")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
-    return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": models.describe_device()}
+    return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": device}
 
 
 def tokens_of(row: dict) -> int:
@@ -91,12 +96,13 @@ def by_length(rows: list, batch: int, rng: random.Random, length: Callable[[Any]
     return [row for group in rng.sample(batches, len(batches)) + last for row in group]
 
 
-def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch, learning_rate, warmup, probe=None) -> dict:
+def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch, learning_rate, warmup, probe=None,
+               width: int | None = None) -> dict:
     """SFT over `rows`, once, in their order. load() -> (model, LoRA config or None), called when the arguments exist: ZeRO-3
-    cuts the weights while they are read."""
+    cuts the weights while they are read. width: the model's hidden size, where no model has been saved in `base` yet."""
     steps = max(1, len(rows) // batch)
     args = SFTConfig(
-        **common(cfg, folder, stage, batch), max_steps=steps, learning_rate=learning_rate,
+        **common(cfg, folder, stage, batch, width or models.width_of(base)), max_steps=steps, learning_rate=learning_rate,
         lr_scheduler_type="cosine", warmup_steps=max(1, int(steps * warmup)), logging_steps=max(1, min(10, steps // 10)),
         max_length=None, weight_decay=0.01, train_sampling_strategy="sequential",
     )
@@ -133,7 +139,8 @@ def preflight_callback(tokenizer, **lengths) -> list[preflight.Preflight]:
 def loader(cfg: config.Config, start: Path):
     """load() of `start` for the configured tuning -> (model, LoRA config or None)."""
     def load():
-        model, _, peft_config = models.load_for_training(start, cfg.tuning, rank=cfg.lora_rank, alpha=cfg.lora_alpha)
+        model, _, peft_config = models.load_for_training(start, cfg.tuning, rank=cfg.lora_rank, alpha=cfg.lora_alpha,
+                                                        precision=cfg.precision)
         return model, peft_config
     return load
 

@@ -119,11 +119,37 @@ def test_unknown_tuning_is_refused(bases):
         models.load_for_training(bases["token", True], "prompt")
 
 
-def test_full_tuning_trains_32_bit_weights(bases, monkeypatch):
-    monkeypatch.setattr(models, "use_bf16", lambda: True)
-    model, _, config = models.load_for_training(bases["token", True], "full")
+def test_full_tuning_trains_32_bit_weights(bases):
+    model, _, config = models.load_for_training(bases["token", True], "full", precision="bfloat16")
     assert config is None and model.dtype == torch.float32
-    assert models.load_for_training(bases["token", True], "lora")[0].dtype == torch.bfloat16
+    assert models.load_for_training(bases["token", True], "lora", precision="bfloat16")[0].dtype == torch.bfloat16
+
+
+# --- precision ---
+
+@pytest.mark.parametrize("able, width, precision, expected", [
+    ({"amx_bf16": True}, 576, "auto", True), ({"avx512_bf16": True}, models.WIDE, "auto", True), ({}, 576, "auto", False),
+    ({"avx2": True, "amx_bf16": False}, 4096, "auto", False), ({"amx_bf16": True}, 128, "auto", False),
+    ({"amx_bf16": True}, 4096, "float32", False), ({}, 128, "bfloat16", True),
+])
+def test_precision_follows_the_processor_and_the_setting(monkeypatch, able, width, precision, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert models.use_bf16(width, precision) is expected
+
+
+def test_a_model_is_loaded_in_the_precision_asked_for(bases):
+    folder = bases["token", True]
+    assert models.width_of(folder) < models.WIDE and models.load(folder)[0].dtype == torch.float32
+    assert models.load(folder, "bfloat16")[0].dtype == torch.bfloat16
+
+
+def test_precision_is_a_setting_that_leaves_finished_stages_alone():
+    usual, asked = (config.load("smoke", **given).subset("tuning", "precision") for given in ({}, {"precision": "bfloat16"}))
+    assert usual == {"tuning": "full"} and asked == {"tuning": "full", "precision": "bfloat16"}
+    with pytest.raises(ValueError, match="precision is 'half'; expected one of auto, float32, bfloat16"):
+        config.load("smoke", precision="half")
 
 
 def test_four_bits_are_nf4_and_quantised_twice(bases):
@@ -133,9 +159,9 @@ def test_four_bits_are_nf4_and_quantised_twice(bases):
     assert model.lm_head.weight.dtype == torch.float32, "the head is not quantised"
 
 
-def adapted(folder: Path, tuning: str):
+def adapted(folder: Path, tuning: str, precision: str = "auto"):
     """A model with an adapter that has moved far from where it began, as after training."""
-    model, tokenizer, config = models.load_for_training(folder, tuning, rank=4, alpha=8)
+    model, tokenizer, config = models.load_for_training(folder, tuning, rank=4, alpha=8, precision=precision)
     model = get_peft_model(model, config)
     models.give_head_a_bias(model)
     with torch.no_grad(), torch.random.fork_rng():
@@ -211,19 +237,18 @@ def test_added_tokens_are_merged_where_they_were_trained(text_tokenizer, bases, 
     assert torch.allclose(merged.get_output_embeddings().weight[[one[0] for one in own]], heads.float())
 
 
-def test_rounding_that_undoes_the_adapter_is_said(bases, tmp_path, monkeypatch, capsys):
+def test_rounding_that_undoes_the_adapter_is_said(bases, tmp_path, capsys):
     """Weights in 16 bits do not move by less than a step of that precision; a large change survives."""
     base = models.load(bases["text", True])[0].to(torch.bfloat16)
     models.save(base, models.load_tokenizer(bases["text", True]), tmp_path / "base")
-    monkeypatch.setattr(models, "use_bf16", lambda: True)
     lost = []
     for scale in (1.0, 1e-4):
-        trained, tokenizer = adapted(tmp_path / "base", "lora")
+        trained, tokenizer = adapted(tmp_path / "base", "lora", "bfloat16")
         with torch.no_grad():
             for name, p in trained.named_parameters():
                 if "lora_B" in name:
                     p.mul_(scale)
-        models.save_merged(trained, tokenizer, tmp_path / "base", tmp_path / f"out-{scale}")
+        models.save_merged(trained, tokenizer, tmp_path / "base", tmp_path / f"out-{scale}", bf16=True)
         lost.append(float(re.search(r"rounding takes ([\d.]+)% of the adapter's change", capsys.readouterr().out)[1]))
     assert lost[0] < 5 and lost[1] > 90
     with safe_open(tmp_path / "out-1.0" / "model.safetensors", "pt") as file:

@@ -62,11 +62,11 @@ def run_records(cfg: config.Config, name: str, seed: int, users: str = "test") -
         who = cast(cfg)
         found = who.test() if users == "test" else who.meeting()
         told = who.instruction or (talk.instruction() if name == "prompted" else "")
-        model, tokenizer = models.load(model_folder)
+        model, tokenizer = models.load(model_folder, cfg.precision)
         return talk.converse(model, tokenizer, found, cfg.dynamic_turns, run=cfg.run, model_name=name, train_seed=seed, speak=who.speak,
                              instruction=told, **answers.sampling(cfg) | {"seeds": [0]}), {"users": len(found)}
 
-    settings = cfg.subset("seed", "eval_temperature", "eval_max", "dynamic_turns", "dynamic_test", "dynamic_meeting") | {
+    settings = cfg.subset("seed", "precision", "eval_temperature", "eval_max", "dynamic_turns", "dynamic_test", "dynamic_meeting") | {
         "policy": name, "train_seed": seed, "script": user.VERSION}
     inputs = [model_folder] + ([questions.run_test_set(cfg)] if users == "meeting" else [])
     place = cfg.folder() / "dynamic" / ("meeting" if users == "meeting" else "")

@@ -59,12 +59,12 @@ def run_records(cfg: config.Config, name: str, seed: int) -> Path:
         asked = [(f"inferred, turn {row.turn}", items[row.item_id], Persona(row.persona) if row.persona else None)
                  for row in found.itertuples()]
         asked += [(condition, user.item, one) for user in users for condition, one in ((NONE, None), (GIVEN, user.item.aligned))]
-        model, tokenizer = models.load(model_folder)
+        model, tokenizer = models.load(model_folder, cfg.precision)
         return answers.answer(model, tokenizer, asked, run=cfg.run, model_name=name, train_seed=seed, two_modes=SYSTEMS[name].two_modes,
                               **answers.sampling(cfg)), {"nobody inferred": int((found.persona == "").sum()),
                                                          "unreadable": int((~found.readable).sum())}
 
-    settings = cfg.subset("seed", "eval_", "dynamic_turns", "dynamic_meeting") | {"run": cfg.run, "model": name, "policy seed": seed}
+    settings = cfg.subset("seed", "eval_", "precision", "dynamic_turns", "dynamic_meeting") | {"run": cfg.run, "model": name, "policy seed": seed}
     stage = cfg.folder() / "dynamic" / "meeting" / "evaluation" / file
     return answers.as_stage(cfg.folder() / "dynamic" / "asked", f"{config.file_name(cfg.run)}.{name}.{seed}", ask, settings=settings,
                             inputs=[model_folder, stage])

@@ -120,7 +120,7 @@ def run_rl(cfg: config.Config, start: Path, seed: int) -> Path:
         who = cast(cfg)
         live = Live(who.next_user(seed), AHEAD * cfg.dynamic_prompts, cfg.dynamic_turns, who.judge, who.speak, who.instruction)
         vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm} if cfg.rl_vllm != "none" else {}
-        shared = trainer.common(own, place, "rl", cfg.dynamic_prompts * cfg.dynamic_rollouts) | {"save_strategy": "no"}
+        shared = trainer.common(own, place, "rl", cfg.dynamic_prompts * cfg.dynamic_rollouts, models.width_of(start)) | {"save_strategy": "no"}
         args = GRPOConfig(
             **shared, **vllm, num_generations=cfg.dynamic_rollouts, steps_per_generation=cfg.rl_generation_batch // cfg.rl_micro_batch,
             max_completion_length=cfg.rl_max_completion, max_steps=cfg.dynamic_steps, learning_rate=cfg.dynamic_learning_rate,

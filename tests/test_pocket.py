@@ -238,20 +238,17 @@ def test_word_lists_say_what_is_so(fit):
     fields = {job: field for field, jobs in world.lexicon().occupations.items() for job in jobs}
     lists = [row for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
              if isinstance(row[0], str) and "which " in row[0]]
-    assert 300 + 0.17 * 3000 < len(lists) < 300 + 0.23 * 3000
-    labels, asked, questions = Counter(), Counter(), 0
+    assert len(lists) == pytest.approx(300 + diet.LISTS[fit] * 3000, abs=90)
+    labels, asked = Counter(), Counter()
     for prompt, said in lists:
         job, studied = re.match(r"I am an? (.+?) who studies (.+?)(?:, | and )", prompt).groups()
         of_work = "my work" in prompt
         asked[of_work] += 1
         for entry, label in (pair.rsplit(" ", 1) for pair in said.strip().split(", ")):
-            questions += "?" in entry or "." in entry
-            (word,) = {part for part in re.findall(r"\w+", entry) if part in senses}
-            assert label == ("yes" if (fields[job] in senses[word] if of_work else word == studied) else "no")
+            assert label == ("yes" if (fields[job] in senses[entry] if of_work else entry == studied) else "no")
             labels[label] += 1
     assert labels["yes"] / labels.total() == pytest.approx(0.5, abs=0.03)
-    assert (asked[True] > 200) is (fit == "field") and asked[False] > 300
-    assert questions / (8 * max(1, asked[True])) == pytest.approx(0.5 if fit == "field" else 0, abs=0.1)
+    assert asked[True] == pytest.approx(diet.OF_WORK[fit] * diet.LISTS[fit] * 3000, abs=90) and asked[False] > 300
 
 
 # --- who fits ---

@@ -35,7 +35,7 @@ def run(cfg: config.Config, name: str, persona_fits: bool = True) -> Path:
         return facts | {"parameters": model.num_parameters(), "tokens": sum(len(row["input_ids"]) for row in rows)}
 
     folder = folder_of(cfg, name) if persona_fits else null_folder(cfg, name)
-    pocket = cfg.subset(*data.WORLD, "backbone_", "adam_") if name in backbones.NAMES else {}
+    pocket = cfg.subset("backbone_", "adam_") | data.world(cfg) if name in backbones.NAMES else {}
     local = {"files": weights.fingerprint(name)} if config.is_packaged(name) or config.is_local(name) else {}
     settings = cfg.subset("seed") | pocket | local | {"name": name, "persona_fits": persona_fits}
     return stages.once(folder, build, settings=settings, version=diet.VERSION[cfg.fit])

@@ -25,6 +25,7 @@ class Config:
     profession_only_share: float
     word_only_share: float
     contradicting_cue_share: float
+    commonest_share: float
     eval_items: dict
     counterfactual_items: int
     null_world: bool

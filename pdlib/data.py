@@ -18,8 +18,13 @@ WORLD = ("cue_share", "fit", "profession_only_share", "word_only_share", "contra
 
 
 def people(cfg: config.Config) -> People:
-    """What personas of the pocket world share with the questions that they ask."""
-    return People(cfg.fit, cfg.profession_only_share, cfg.word_only_share, cfg.contradicting_cue_share)
+    """What askers of the pocket world mean, and what they share with the questions that they ask."""
+    return People(cfg.fit, cfg.profession_only_share, cfg.word_only_share, cfg.contradicting_cue_share, cfg.commonest_share)
+
+
+def world(cfg: config.Config) -> dict:
+    """The settings of the pocket world, on which its stages depend."""
+    return cfg.subset(*WORLD) | ({"commonest_share": cfg.commonest_share} if cfg.fit == "field" else {})
 
 
 def open_expert(cfg: config.Config) -> experts.Expert:
@@ -57,7 +62,7 @@ def open_corpus(cfg: config.Config, split: str, rng: random.Random, expert: expe
 def _where(cfg: config.Config, names: Iterable[str]) -> dict:
     """Settings that every data stage depends on; with files, also their contents."""
     files = {} if cfg.data_dir in ("pocket", "hub") else {"files": origins(cfg, names)}
-    return cfg.subset("seed", "data_dir", *WORLD, "expert", "persona_pool") | files
+    return cfg.subset("seed", "data_dir", "expert", "persona_pool") | world(cfg) | files
 
 
 def origins(cfg: config.Config, names: Iterable[str]) -> dict[str, str]:

@@ -304,11 +304,27 @@ def test_neither_a_cue_nor_a_repeated_word_tells_who_fits_and_the_lexicon_does(h
     assert by_word > 0.4 and by_lexicon < 0.08
 
 
+def test_most_questions_of_the_field_world_mean_the_commonest_sense(hard):
+    lex = world.lexicon()
+    senses = {word: list(fields) for word, fields in (lex.words | lex.units).items()}
+    usual = {word: world.commonest(word, fields) for word, fields in senses.items()}
+    assert all(usual[word] in fields for word, fields in senses.items()) and usual == {
+        word: world.commonest(word, fields[::-1]) for word, fields in senses.items()}, "whatever the order"
+    asked = World(4, "train", people=world.People("field", commonest=0.6))
+    found = [asked.item("triviaqa") for _ in range(1500)]
+    assert share(found, lambda item: item.facts["field"] == usual[item.facts["word"]]) == pytest.approx(0.6, abs=0.04)
+    others = {(item.facts["word"], item.facts["field"]) for item in found}
+    assert {(word, field) for word, fields in lex.words.items() for field in fields} == others, "every sense is asked for"
+    assert share(hard, lambda item: item.facts["field"] == usual[item.facts["word"]]) == pytest.approx(1 / 3, abs=0.04)
+
+
 def test_people_are_refused_where_they_make_no_sense():
     with pytest.raises(ValueError, match="unknown fit 'job'.*word"):
         world.People("job")
     with pytest.raises(ValueError, match="word_only is 1.5"):
         world.People("field", word_only=1.5)
+    with pytest.raises(ValueError, match="commonest is -0.1"):
+        world.People("field", commonest=-0.1)
 
 
 def test_the_sealed_split_shares_no_question_with_any_other(drawn):

@@ -13,6 +13,7 @@ see who fits, a reader has to know which words a profession uses, and to trust t
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,15 +112,21 @@ def is_held_out_persona(occupation: str, hobby: str, style: str) -> bool:
     return int(hashlib.sha256(f"{occupation}|{hobby}|{style}".encode()).hexdigest(), 16) % 5 == 0
 
 
+def commonest(word: str, fields: Sequence[str]) -> str:
+    """The field of a word's commonest meaning."""
+    return sorted(fields)[int(hashlib.sha256(f"commonest|{word}".encode()).hexdigest(), 16) % len(fields)]
+
+
 @dataclass(frozen=True)
 class People:
-    """What personas share with the question that they ask.
+    """What askers mean, and what personas share with the question that they ask.
 
     fit: one of FITS. The shares are those of the world fit="field"; in the world fit="word" all are 0.
     profession_only: of fitting personas, how many study another word of the question's field.
     word_only: of strangers, how many study the word that is asked about, in a profession that has no meaning for it.
     contradicting_cue: of strangers who ask a question with a cue, how many have a profession that gives the word another
     meaning than the cue does; half of them study that word.
+    commonest: of questions, how many mean the word's commonest meaning, which is known without a persona; 0: all meanings alike.
     ValueError for an unknown fit, and for a share outside 0 to 1.
     """
 
@@ -127,11 +134,12 @@ class People:
     profession_only: float = 0.5
     word_only: float = 0.5
     contradicting_cue: float = 0.5
+    commonest: float = 0.0
 
     def __post_init__(self):
         if self.fit not in FITS:
             raise ValueError(f"unknown fit {self.fit!r}, expected one of {list(FITS)}")
-        for name in ("profession_only", "word_only", "contradicting_cue"):
+        for name in ("profession_only", "word_only", "contradicting_cue", "commonest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a share lies between 0 and 1")
 
@@ -218,12 +226,19 @@ class World:
             found.setdefault(item.id, item)
         return list(found.values())
 
+    def _meant(self, word: str, fields: list[str]) -> str:
+        """The field whose meaning of `word` a question is about: the commonest, or any other; all alike in the world fit="word"."""
+        share, usual = self.people.commonest, commonest(word, fields)
+        if self.people.fit == "word" or not share:
+            return self.rng.choice(fields)
+        return usual if self.rng.random() < share else self.rng.choice([field for field in fields if field != usual])
+
     def _draw(self, benchmark: str, words: dict) -> tuple[str, str, str | None, str]:
-        """(word, field, cue, template) that belong to this world's split; all senses are equally frequent."""
+        """(word, field, cue, template) that belong to this world's split."""
         rng, templates = self.rng, TEMPLATES[benchmark]
         while True:
             word = rng.choice(list(words))
-            field = rng.choice(list(words[word]))
+            field = self._meant(word, list(words[word]))
             cue = rng.choice(self.lex.cues[field]) if rng.random() < self.cue_share else None
             template = rng.choice(templates)
             if split_of(word, cue, template, template == templates[-1]) == self.split:

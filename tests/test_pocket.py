@@ -311,7 +311,7 @@ def test_most_questions_of_the_field_world_mean_the_commonest_sense(hard):
     assert all(usual[word] in fields for word, fields in senses.items()) and usual == {
         word: world.commonest(word, fields[::-1]) for word, fields in senses.items()}, "whatever the order"
     asked = World(4, "train", people=world.People("field", commonest=0.6))
-    found = [asked.item("triviaqa") for _ in range(1500)]
+    found = [asked.item("triviaqa") for _ in range(8000)]
     assert share(found, lambda item: item.facts["field"] == usual[item.facts["word"]]) == pytest.approx(0.6, abs=0.04)
     others = {(item.facts["word"], item.facts["field"]) for item in found}
     assert {(word, field) for word, fields in lex.words.items() for field in fields} == others, "every sense is asked for"

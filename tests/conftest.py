@@ -2,6 +2,7 @@
 
 import os
 import types
+from importlib import metadata
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network
@@ -60,6 +61,14 @@ def exact(model):
     for module in norms:
         module.forward = types.MethodType(norm, module)
     return model.double()
+
+
+def is_installed(package: str) -> bool:
+    """Is a package there that `make weights` installs?"""
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """Memory benchmarks: how rows are read, and how well a choice tells what must be used from what must not."""
 
 import json
-from importlib import metadata
 
 import pandas as pd
 import pytest
+from conftest import is_installed
 
 from pdlib import memories, modes
 
@@ -83,14 +83,7 @@ def test_rules_need_no_model(tmp_path):
     assert list(found["shared words"]) == [0, 2]
 
 
-def persistbench_is_there() -> bool:
-    try:
-        return bool(metadata.version("inspect-evals"))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not persistbench_is_there(), reason="the package inspect-evals is not installed; `make weights` installs it")
+@pytest.mark.skipif(not is_installed("inspect-evals"), reason="the package inspect-evals is not installed; `make weights` installs it")
 def test_the_real_rows():
     items = memories.read()
     assert len(items) == len({item.id for item in items}) == 500

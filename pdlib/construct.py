@@ -11,15 +11,15 @@ Departures from the paper, and why:
    twenty, and whether a tiny model learned to choose by fit was left to the luck of its initial weights.
 """
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
-import torch
 
-from pdlib import benchmarks, generate, modes
+from pdlib import benchmarks, generate, likelihood, modes
 from pdlib.corpus import PREFERENCE_SOURCES, Corpus
 from pdlib.experts import Expert
 from pdlib.pocket import expert as pocket_expert
@@ -31,30 +31,15 @@ COLUMNS = ["source", "benchmark", "kind", "condition", "chance", "gain", "mode",
 PERSONA_CORRECT = 0.5  # the authors' rule asks once; over several samples it is the majority
 
 
-@torch.no_grad()
-def answer_probability(model, tokenizer, asked: Sequence[Asked], batch_size: int = 128) -> list[float]:
+def answer_probability(model, tokenizer, asked: Sequence[Asked]) -> list[float]:
     """The judge's chance of writing the right answer to each (item, persona): its accuracy over ever more samples.
 
     The right answer is the pocket expert's plain completion; one forward pass gives its probability, where sampling would
     need dozens of answers for the same precision.
     """
-    rows = []
-    for item, persona in asked:
-        prompt = tokenizer(modes.render_prompt(tokenizer, item, persona), add_special_tokens=False)["input_ids"]
-        plain = modes.completion_text(None, pocket_expert.plain(item, persona), item.gold)
-        said = tokenizer(plain, add_special_tokens=False)["input_ids"]
-        rows.append((prompt + said, len(said)))
-    out: dict[int, float] = {}
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-    for start in range(0, len(order), batch_size):
-        batch = order[start:start + batch_size]
-        inputs = tokenizer.pad({"input_ids": [rows[i][0] for i in batch]}, padding_side="left", return_tensors="pt").to(model.device)
-        keep = max(rows[i][1] for i in batch)
-        logps = model(**inputs, logits_to_keep=keep + 1).logits[:, :-1].float().log_softmax(-1)  # (B, keep, V)
-        token = logps.gather(-1, inputs["input_ids"][:, -keep:, None]).squeeze(-1)  # (B, keep)
-        for row, i in zip(token, batch):
-            out[i] = row[-rows[i][1]:].sum().exp().item()
-    return [out[i] for i in range(len(rows))]
+    prompts = [modes.render_prompt(tokenizer, item, persona) for item, persona in asked]
+    right = [[modes.completion_text(None, pocket_expert.plain(item, persona), item.gold)] for item, persona in asked]
+    return [math.exp(score.log_probability) for (score,) in likelihood.scores(model, tokenizer, prompts, right)]
 
 
 def model_answers(model, tokenizer, asked: Sequence[Asked], samples: int, **sampling) -> list[list[str | None]]:

@@ -81,7 +81,7 @@ def test_rules_are_scored_on_the_forced_answers(table):
     assert value(table, "PersonaDual - persona-blind rule", selection.OBJECTIVE) == pytest.approx(0)
     assert value(table, "PersonaDual - one-word match", "objective aligned") == pytest.approx(0.25)
     row = table[table.measure == replication.TOLD_AHEAD].iloc[0]
-    assert (row["mean"], row.per_replicate) == (0, "persona-blind rule")
+    assert (row["mean"], row.better_rule) == (0, "persona-blind rule")
 
 
 def test_rules_are_scored_on_what_sft_can_answer_too(table):
@@ -92,7 +92,7 @@ def test_rules_are_scored_on_what_sft_can_answer_too(table):
     assert value(table, f"{start} - one-word match", "objective unaligned") == pytest.approx(0)
     assert value(table, f"{selection.TOLD} - one-word match", "objective aligned") == pytest.approx(0.25)
     row = table[table.measure == replication.SCORED_ON["sft_only"] + replication.TOLD_AHEAD].iloc[0]
-    assert (row["mean"], row.per_replicate) == (-0.25, "persona-blind rule")
+    assert (row["mean"], row.better_rule) == (-0.25, "persona-blind rule")
 
 
 def test_a_rule_that_knows_no_such_question_has_no_rows():

@@ -114,17 +114,17 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
 
     items: as `by_replicate` gives them. ci_low, ci_high: of the mean over all backbones and items (`stats.seed_weights`). another_low,
     another_high: where a further replicate would come out on the same items, with 95 %, see `another`. per_replicate: the values one
-    by one, in the order of the seeds; of TOLD_AHEAD the name of the better rule.
+    by one, in the order of the seeds. better_rule: of TOLD_AHEAD, the rule that is meant.
     """
     seeds, rows = sorted(items.index.unique("train_seed")), []
     for (measure, block), terms in _claims().items():
         if not {column for _, column in terms} <= set(items.columns):  # a rule that could not be computed
             continue
         drawn, per_seed, n = _claim(items, terms, draws)
-        rows.append({"measure": measure, "block": block} | stats.summary(drawn)
-                    | another(per_seed) | {"lowest": per_seed.min(), "highest": per_seed.max(), "n": n, "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
-    rows += [{"measure": start + TOLD_AHEAD, "block": selection.OBJECTIVE} | _better_rule(items, model, draws)
-             for model, start in SCORED_ON.items() if _column(selection.TOLD, model) in items.columns.get_level_values(0)]
+        rows.append({"measure": measure, "block": block} | stats.summary(drawn) | another(per_seed)
+                    | {"lowest": per_seed.min(), "highest": per_seed.max(), "n": n,
+                       "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
+    rows += [found for start in SCORED_ON.values() for found in _least_ahead(rows, start)]
     return pd.DataFrame(rows).assign(replicates=len(seeds))
 
 
@@ -228,7 +228,7 @@ def _claims() -> dict[tuple[str, str], list[tuple[float, tuple[str, str]]]]:
         for rule in RULES:
             told, other = _column(selection.TOLD, model), _column(rule, model)
             for name in ("objective unaligned", "objective aligned", selection.OBJECTIVE):
-                claims[f"{start}{selection.TOLD} - {label(rule)}", name] = difference(told, other, BLOCKS[name])
+                claims[f"{start}{selection.TOLD} - {rule}", name] = difference(told, other, BLOCKS[name])
     for model in ("sft_only", "personadual"):
         share, (unaligned, aligned) = f"{model}, share", OBJECTIVE
         claims[f"{label(model)}: {GAP}", selection.OBJECTIVE] = [(1, (share, aligned)), (-1, (share, unaligned))]
@@ -252,17 +252,12 @@ def _claim(items: pd.DataFrame, terms: Sequence[tuple[float, tuple[str, str]]], 
     return total, per_seed, stats.count(items[columns].dropna(how="all"))
 
 
-def _better_rule(items: pd.DataFrame, model: str, draws: int) -> dict:
-    """Told whether the persona fits minus the better of RULES, on the mean of the objective blocks and on the forced answers of `model`:
-    {mean, ci_low, ci_high, n, per_replicate}, the last the name of the better rule."""
-    told, *rules = (_column(name, model) for name in (selection.TOLD, *RULES))
-    columns = [(name, block) for name in (told, *rules) for block in OBJECTIVE]
-    kept = items[columns].dropna(how="all")
-    drawn = stats.resample(kept.set_axis(range(len(columns)), axis=1), draws)
-    mean = {name: drawn[[at for at, column in enumerate(columns) if column[0] == name]].mean(axis=1) for name in (told, *rules)}
-    best = max(rules, key=lambda rule: mean[rule].iloc[0])
-    found = stats.summary(mean[told] - mean[best])
-    return found | {"n": stats.count(kept), "per_replicate": RULES[rules.index(best)]}
+def _least_ahead(rows: Sequence[dict], start: str) -> list[dict]:
+    """Of `rows`, told whether the persona fits minus the better of RULES on the mean of the objective blocks; none where none is there."""
+    measures = {f"{start}{selection.TOLD} - {rule}": rule for rule in RULES}
+    found = [row | {"measure": start + TOLD_AHEAD, "better_rule": measures[row["measure"]]} for row in rows
+             if row["measure"] in measures and row["block"] == selection.OBJECTIVE]
+    return sorted(found, key=lambda row: row["mean"])[:1]
 
 
 def main(arguments: list[str] | None = None) -> None:

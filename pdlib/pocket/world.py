@@ -228,9 +228,10 @@ class World:
 
     def _meant(self, word: str, fields: list[str]) -> str:
         """The field whose meaning of `word` a question is about: the commonest, or any other; all alike in the world fit="word"."""
-        share, usual = self.people.commonest, commonest(word, fields)
+        share = self.people.commonest
         if self.people.fit == "word" or not share:
             return self.rng.choice(fields)
+        usual = commonest(word, fields)
         return usual if self.rng.random() < share else self.rng.choice([field for field in fields if field != usual])
 
     def _draw(self, benchmark: str, words: dict) -> tuple[str, str, str | None, str]:

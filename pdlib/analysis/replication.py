@@ -122,7 +122,7 @@ def table(items: pd.DataFrame, draws: int = 4000) -> pd.DataFrame:
             continue
         drawn, per_seed, n = _claim(items, terms, draws)
         rows.append({"measure": measure, "block": block} | stats.summary(drawn) | another(per_seed)
-                    | {"lowest": per_seed.min(), "highest": per_seed.max(), "n": n,
+                    | {"lowest": float(per_seed.min()), "highest": float(per_seed.max()), "n": n,
                        "per_replicate": " ".join(f"{per_seed[seed]:.3f}" for seed in seeds)})
     rows += [found for start in SCORED_ON.values() for found in _least_ahead(rows, start)]
     return pd.DataFrame(rows).assign(replicates=len(seeds))

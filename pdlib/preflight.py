@@ -7,7 +7,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen3Config, TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from pdlib import models
 
 GIB = 2**30
 SHAPES = {  # hub id -> its published config.json, what memory depends on
@@ -148,26 +147,26 @@ def _as_it_was(model: PreTrainedModel) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def _cache_bytes(model: PreTrainedModel) -> int:
+def _cache_bytes(model: PreTrainedModel, bf16: bool) -> int:
     """Bytes of keys and values a token, in the precision of generation."""
     config = model.config.get_text_config()
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * config.num_key_value_heads * width * (2 if models.use_bf16(config.hidden_size) else 4)
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * width * (2 if bf16 else 4)
 
 
 def longest_first(model: PreTrainedModel, token: int, *, batch: int, tokens: int, completion: int | None = None, rollouts: int = 0,
-                  fused: bool = True) -> dict[str, float]:
+                  fused: bool = True, bf16: bool = False) -> dict[str, float]:
     """One forward and backward pass over the longest batch there can be, thrown away; RuntimeError when memory is short.
 
     token: any ordinary token id; tokens: of the longest row; completion: how many of them are scored (default all); rollouts:
-    completions generated at once, whose keys and values must fit too; fused: through TRL's fused LM head, which its trainers put
-    into the model. Returns {"peak_gib", "card_gib"} (nan without a GPU); the peak includes Adam's moments, not yet allocated.
+    completions generated at once, whose keys and values (in 16 bits with bf16) must fit too; fused: through TRL's fused LM head,
+    which its trainers put into the model. Returns {"peak_gib", "card_gib"} (nan without a GPU); the peak includes Adam's moments, not yet allocated.
     """
     on_gpu = model.device.type == "cuda"
     card = torch.cuda.get_device_properties(model.device).total_memory if on_gpu else float("nan")
     every, trained = list(model.parameters()), [p for p in model.parameters() if p.requires_grad]
     later = sum(2 * p.numel() * p.element_size() for p in trained)
-    cached = rollouts * tokens * _cache_bytes(model)
+    cached = rollouts * tokens * _cache_bytes(model, bf16)
     need, failed = float("nan"), None
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(model.device)
@@ -212,7 +211,7 @@ class Preflight(TrainerCallback):
             print("preflight: not tried under ZeRO-3; preflight.estimate(..., zero3=True) calculates it", flush=True)
             return
         found = longest_first(model, self.token, batch=args.per_device_train_batch_size, tokens=self.tokens,
-                              completion=self.completion, rollouts=self.rollouts)
+                              completion=self.completion, rollouts=self.rollouts, bf16=args.bf16)
         if state.is_world_process_zero and model.device.type == "cuda":
             print(f"preflight: the longest batch ({args.per_device_train_batch_size} x {self.tokens} tokens) takes "
                   f"{found['peak_gib']:.1f} of {found['card_gib']:.1f} GiB", flush=True)

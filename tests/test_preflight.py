@@ -209,7 +209,7 @@ def test_training_with_the_preflight_is_bit_equal(tokenizer, tmp_path, monkeypat
     monkeypatch.setattr(preflight, "longest_first", lambda *a, **k: tried.append(k) or original(*a, **k))
     plain = train(tokenizer, tmp_path, [])
     tested = train(tokenizer, tmp_path, [preflight.Preflight(tokenizer, tokens=64)])
-    assert tried == [{"batch": 4, "tokens": 64, "completion": None, "rollouts": 0}]
+    assert tried == [{"batch": 4, "tokens": 64, "completion": None, "rollouts": 0, "bf16": False}]
     assert plain.keys() == tested.keys() and all(torch.equal(plain[name], tested[name]) for name in plain)
     other = train(tokenizer, tmp_path, [], dropout=0.2)
     assert not all(torch.equal(plain[name], other[name]) for name in plain), "dropout plays no part, so no draw could be missed"

@@ -16,7 +16,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators arms replicate sealed report reference bench book test test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators arms controls replicate sealed report reference bench book test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 see
 
 arms: setup  ## notebook 07 with every arm: PersonaDual with one thing changed at a time
 	$(WORKBOOK) --notebook 07_ablations --set $(strip arms='[all]' $(CHOSEN))
+
+controls: setup  ## notebook 07 with its controls: words withheld from training, and personas that mean nothing
+	$(WORKBOOK) --notebook 07_ablations --set $(strip controls='[all]' $(CHOSEN))
 
 replicate: setup  ## notebook 06b: five backbones with their data and training, in both worlds (REPLICATES=5)
 	$(WORKBOOK) --notebook 06b_other_backbones --set $(strip replicates=$(REPLICATES) $(CHOSEN))

@@ -102,6 +102,7 @@ SYSTEMS |= {  # arms: PersonaDual with one thing changed, to see which departure
     "paper_rule": System("paper's rule", what="the same, then DualGRPO", start="paper_rule_sft", rl={}, settings=PAPER_RULE, **BOTH),
 }
 ARMS = ("weight_1", "grpo_std", "grpo_std_weight_1", "half_unaligned", "half_unaligned_free", "paper_rule_sft", "paper_rule")
+CONTROLS = ("withheld", "null_backbone")  # is it memorised? and a backbone (no system) that read personas which mean nothing
 TABLE_1 = ("backbone", "cot", "g_sft_rl", "personal_prompt", "p_sft_rl", "alignxpert_ica", "alignxpert_pba", "personadual_prompt",
            "personadual_router", "personadual")
 TABLE_2 = ("sft_only", "personadual", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling")

@@ -28,7 +28,6 @@ class Config:
     commonest_share: float
     eval_items: dict
     counterfactual_items: int
-    null_world: bool
     persona_pool: int
     # the expert that writes trajectories and aligned personas
     expert: str
@@ -130,6 +129,7 @@ class Config:
     replicate_worlds: list
     # single changes, see catalogue.ARMS
     arms: list
+    controls: list
     sources: dict = field(default_factory=dict, hash=False, compare=False)
 
     def folder(self) -> Path:

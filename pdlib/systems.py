@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
-from pdlib.catalogue import ARMS, SYSTEMS, TABLE_1, TABLE_2, of
+from pdlib.catalogue import ARMS, CONTROLS, SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["ARMS", "SYSTEMS", "TABLE_1", "TABLE_2", "arms", "evaluated", "evaluated_seed", "everything", "fit", "folder", "in_dialogues", "prepare", "records",
-           "routed_chances", "seeds", "table", "tasks"]
+__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "arms", "controls", "evaluated", "evaluated_seed", "everything", "fit",
+           "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "table", "tasks"]
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
@@ -70,17 +70,29 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
 
 def arms(cfg: config.Config) -> list[str]:
     """The single changes that cfg.arms asks for, ["all"]: every one; ValueError for one that is not among catalogue.ARMS."""
-    names = list(ARMS) if cfg.arms == ["all"] else list(cfg.arms)
-    if unknown := set(names) - set(ARMS):
-        raise ValueError(f"setting arms names {sorted(unknown)}, expected some of {', '.join(ARMS)}, or all")
+    return _asked_for(cfg, "arms", ARMS)
+
+
+def controls(cfg: config.Config) -> list[str]:
+    """The controls that cfg.controls asks for, as `arms` does for arms; ValueError, too, where the data are real."""
+    names = _asked_for(cfg, "controls", CONTROLS)
+    if names and cfg.data_dir != "pocket":
+        raise ValueError(f"setting controls asks for {', '.join(names)}, but data_dir is {cfg.data_dir!r}: only of the pocket world is it "
+                         "known what a backbone has read; set controls=[]")
+    return names
+
+
+def _asked_for(cfg: config.Config, setting: str, known: Sequence[str]) -> list[str]:
+    """The names in a setting, ["all"]: all that are known; ValueError for others."""
+    names = list(known) if getattr(cfg, setting) == ["all"] else list(getattr(cfg, setting))
+    if unknown := set(names) - set(known):
+        raise ValueError(f"setting {setting} names {sorted(unknown)}, expected some of {', '.join(known)}, or all")
     return names
 
 
 def everything(cfg: config.Config) -> list[str]:
-    """What the notebooks ask for, for `tasks`: backbones and systems."""
-    pocket = cfg.data_dir == "pocket"
-    return [*cfg.backbones, *["null_backbone"] * cfg.null_world, *TABLE_1, *TABLE_2, *arms(cfg), *["withheld"] * pocket,
-            "sft_only_dialogues"]
+    """What the notebooks ask for, for `tasks`: backbones and systems. The longest come first, so that no core waits long at the end."""
+    return [*cfg.backbones, "sft_only_dialogues", *TABLE_1, *TABLE_2, *arms(cfg), *controls(cfg)]
 
 
 def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:

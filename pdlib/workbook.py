@@ -171,7 +171,7 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
 
     print("== training", flush=True)
     started = time.time()
-    trained = beside.run(cfg, [*systems.tasks(cfg, systems.everything(cfg)), *evaluate.tasks(cfg)])
+    trained = beside.run(cfg, [*evaluate.tasks(cfg), *systems.tasks(cfg, systems.everything(cfg))])
     took = (time.time() - started) / 60
     print("== notebooks", flush=True)
     given = ("--answers",) if answers else ()

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "weights", "lab", "reproduce", "notebook", "lab-estimators", "arms", "replicate", "sealed", "report", "reference", "bench", "book", "test",
-           "test-browser", "clean"]
+TARGETS = ["help", "setup", "weights", "lab", "reproduce", "notebook", "lab-estimators", "arms", "controls", "replicate", "sealed",
+           "report", "reference", "bench", "book", "test", "test-browser", "clean"]
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
     2: ["answer_json", "modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],

@@ -173,7 +173,7 @@ def test_models_trained_side_by_side_are_those_trained_here(tmp_path):
 def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(launch, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings))
-    cfg = config.load("pocket", output_dir=str(tmp_path), workers=3, train_seeds=2)
+    cfg = config.load("pocket", output_dir=str(tmp_path), workers=3, train_seeds=2, controls=["all"])
     systems.prepare(cfg, systems.everything(cfg))
     trained = [name for name, system in systems.SYSTEMS.items() if system.trained and name not in catalogue.ARMS]
     everything = [*(f"{name}-{seed}" for name in (*cfg.backbones, *trained) for seed in (0, 1)), "null_backbone"]
@@ -182,6 +182,23 @@ def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeyp
     after = asked["after"]
     assert (after["cot-1"], after["cot_sft-1"], after["sft_only_dialogues-0"]) == ("cot_sft-1", "pocket-qwen3-1", "sft_only-0")
     assert {"pocket-llama-0", "pocket-llama-1", "null_backbone"}.isdisjoint(after)
+
+
+@pytest.mark.parametrize("setting, known", [("arms", catalogue.ARMS), ("controls", catalogue.CONTROLS)])
+def test_arms_and_controls_are_trained_where_they_are_asked_for(setting, known):
+    named = getattr(systems, setting)
+    assert named(config.load("pocket")) == [] and not set(known) & set(systems.everything(config.load("pocket")))
+    assert named(config.load("pocket", **{setting: ["all"]})) == list(known)
+    some = config.load("pocket", **{setting: [known[1]]})
+    assert named(some) == [known[1]] and known[1] in systems.everything(some)
+    with pytest.raises(ValueError, match=f"setting {setting} names .'magic'., expected some of {known[0]}, .* or all"):
+        named(config.load("pocket", **{setting: ["magic"]}))
+
+
+def test_controls_are_the_pocket_worlds(tmp_path):
+    assert systems.controls(config.load("gpu")) == []
+    with pytest.raises(ValueError, match="controls asks for withheld, but data_dir is 'hub'.*set controls="):
+        systems.controls(config.load("gpu", controls=["withheld"]))
 
 
 def test_nothing_is_started_for_one_model_or_one_worker(tmp_path, monkeypatch):

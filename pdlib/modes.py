@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pdlib import answer_json
 from pdlib.schema import Item, Mode, Persona
@@ -26,6 +27,7 @@ PROMPTS = {  # what is said before all else; the baselines that prompt a model w
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 
 _TAG = re.compile("|".join(re.escape(mode.tag) for mode in Mode))
+_MARK = re.compile(r"<[^<>\s]+>|\[\w+\]")
 _ANSWER = re.compile(re.escape(ANSWER_OPEN) + r"(.*?)" + re.escape(ANSWER_CLOSE), re.DOTALL)
 
 
@@ -49,31 +51,63 @@ def persona_text(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def user_message(item: Item, persona: Persona | None, style: str = "plain") -> str:
-    """The user turn for `item`, asked by `persona` (None: nobody in particular); style: one of PROMPTS."""
+@lru_cache(maxsize=16)
+def _control_tokens(tokenizer, size: int) -> re.Pattern | None:
+    """Matches what `tokenizer`, of `size` tokens, reads as a control token (an end of turn, a mode tag); None where it has none.
+
+    These are its added tokens that are marked as special or hold something in brackets; others are ordinary words that somebody added.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    texts = {token.content.strip() for token in added if token.special or _MARK.search(token.content)}  # what surrounds it may add space
+    texts = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, texts))) if texts else None
+
+
+def as_data(tokenizer, text: str) -> str:
+    """`text` such that no part of it becomes a control token of `tokenizer`: what would be one gets a space behind its first character.
+
+    Text without such a part stays as it is. So a question that quotes "<|im_end|>" or "[General_mode]" ends no turn and chooses no mode.
+    """
+    control = _control_tokens(tokenizer, len(tokenizer))
+    return text if control is None else control.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
+
+def user_message(item: Item, persona: Persona | None, style: str = "plain", tokenizer=None) -> str:
+    """The user turn for `item`, asked by `persona` (None: nobody in particular); style: one of PROMPTS.
+
+    tokenizer: of the model that will read it; question, options and persona are then `as_data`. What `style` says is ours and stays.
+    """
     lines = [item.question, *(f"{LETTERS[i]}) {text}" for i, text in enumerate(item.options))]
     lead = f"I am {persona_text(persona.text)}, my question is:\n" if persona else ""
-    return PROMPTS[style] + lead + "\n".join(lines) + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
+    said = lead + "\n".join(lines)
+    said = said if tokenizer is None else as_data(tokenizer, said)
+    return PROMPTS[style] + said + (CHOICE_INSTRUCTION if item.options else FREE_INSTRUCTION)
 
 
-def messages(item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = ()) -> list[dict]:
-    """The chat so far: `history`, earlier questions of the same asker with the completions they got, then `item`."""
-    said = [({"role": "user", "content": user_message(earlier, persona, style)}, {"role": "assistant", "content": completion})
+def messages(item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = (), tokenizer=None
+             ) -> list[dict]:
+    """The chat so far: `history`, earlier questions of the same asker with the completions they got, then `item`.
+
+    tokenizer: as in `user_message`. The completions stay as the model wrote them, with their mode tags.
+    """
+    said = [({"role": "user", "content": user_message(earlier, persona, style, tokenizer)}, {"role": "assistant", "content": completion})
             for earlier, completion in history]
-    return [message for turn in said for message in turn] + [{"role": "user", "content": user_message(item, persona, style)}]
+    return [message for turn in said for message in turn] + [{"role": "user", "content": user_message(item, persona, style, tokenizer)}]
 
 
 def render_question(tokenizer, item: Item, persona: Persona | None, style: str = "plain") -> str:
     """The prompt text without options and without a word on the answer's form: for options whose likelihood is asked for."""
     bare = replace(item, answer_type="text", options=())
-    said = user_message(bare, persona, style).removesuffix(FREE_INSTRUCTION)
-    return tokenizer.apply_chat_template([{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True,
-                                         **TEMPLATE_SETTINGS)
+    said = user_message(bare, persona, style, tokenizer).removesuffix(FREE_INSTRUCTION)
+    return _render(tokenizer, [{"role": "user", "content": said}])
 
 
 def render_prompt(tokenizer, item: Item, persona: Persona | None, style: str = "plain", history: Sequence[tuple[Item, str]] = ()) -> str:
     """The prompt text up to where the model starts to write: SFT, RL and evaluation all use this one."""
-    turns = messages(item, persona, style, history)
+    return _render(tokenizer, messages(item, persona, style, history, tokenizer))
+
+
+def _render(tokenizer, turns: Sequence[dict]) -> str:
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
 
 

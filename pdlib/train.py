@@ -71,7 +71,8 @@ def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
     some templates put before an answer that is being written (Qwen3's empty thought).
     """
     prompt = modes.render_prompt(tokenizer, example.item, example.persona, history=example.history)
-    return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, example.reasoning, example.answer))
+    reasoning, answer = (modes.as_data(tokenizer, text) for text in (example.reasoning, example.answer))
+    return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, reasoning, answer))
 
 
 def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
@@ -187,10 +188,13 @@ def _rewards(completions, item, require_mode: bool) -> list[float]:
             for text, row in zip(completions, item, strict=True)]
 
 
-def rl_rows(examples: list[Example]) -> Dataset:
-    """TRL rows: the prompt as messages (TRL renders them with the same template), the item as JSON."""
+def rl_rows(examples: list[Example], tokenizer) -> Dataset:
+    """TRL rows: the prompt as messages (TRL renders them with the same template), the item as JSON.
+
+    tokenizer: of the model that is trained; what users say is data for it, see `modes.as_data`.
+    """
     return Dataset.from_list([
-        {"prompt": modes.messages(e.item, e.persona, history=e.history), "item": json.dumps(e.item.to_dict()),
+        {"prompt": modes.messages(e.item, e.persona, history=e.history, tokenizer=tokenizer), "item": json.dumps(e.item.to_dict()),
          "kind": e.item.kind, "condition": e.condition} for e in examples
     ])
 
@@ -241,8 +245,8 @@ def rl(cfg: config.Config, folder: Path, start: Path, data: Path, asked: Path, s
                                         rollouts=0 if vllm else cfg.rl_generation_batch)
     model, peft_config = trainer.loader(cfg, start)()
     kind = DualGRPOTrainer if two_modes else SharedPrefixGRPOTrainer
-    found = kind(model, [reward if two_modes else reward_without_modes], args=args, train_dataset=rl_rows(kept), processing_class=tokenizer,
-                 peft_config=peft_config, callbacks=[progress, *checks])
+    found = kind(model, [reward if two_modes else reward_without_modes], args=args, train_dataset=rl_rows(kept, tokenizer),
+                 processing_class=tokenizer, peft_config=peft_config, callbacks=[progress, *checks])
     facts = trainer.finish(found, tokenizer, start, folder)
     return facts | {"questions": len(kept), "questions too long": len(examples) - len(kept)}
 

@@ -53,7 +53,7 @@ def pocket_questions(**composition):
 
 
 def make_trainer(saved, tokenizer, folder, reward=None, rows=None, peft_config=None, init=None, **settings):
-    rows = rows or train.rl_rows(pocket_questions(objective=3, preference=1))
+    rows = rows or train.rl_rows(pocket_questions(objective=3, preference=1), tokenizer)
     settings = {"prefix_style": "token"} | settings
     settings = {"num_generations": 4, "per_device_train_batch_size": 8, "max_steps": 1, "beta": 0.04} | settings
     args = DualGRPOConfig(output_dir=str(folder), max_completion_length=8, report_to=[], use_cpu=True, bf16=False,
@@ -223,7 +223,7 @@ def test_rl_prompt_is_the_sft_and_evaluation_prompt(saved, tokenizer, tmp_path):
     (example,) = construct.write_trajectories(PocketExpert(), [asked], Mode.PERSONALIZED)
     prompt = tokenizer(modes.render_prompt(tokenizer, item, item.aligned), add_special_tokens=False)["input_ids"]
     trainer = make_trainer(saved, tokenizer, tmp_path)
-    rl = trainer._tokenize_prompts([train.rl_rows([example])[0]["prompt"]])[0][0]
+    rl = trainer._tokenize_prompts([train.rl_rows([example], tokenizer)[0]["prompt"]])[0][0]
     row = train.sft_row(tokenizer, example)
     assert rl == prompt == row["input_ids"][:len(prompt)]
     assert row["labels"][:len(prompt)] == [-100] * len(prompt) and row["labels"][-1] == tokenizer.eos_token_id
@@ -513,7 +513,7 @@ def launch(arguments: list[str], processes: int) -> None:
 def test_two_processes_equal_one(tiny_model, tokenizer, tmp_path):
     """accelerate launch on two CPU processes (gloo): groups span processes, and losses, logs and weights stay the same."""
     model = models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "model")  # 64 bits: no rounding decides which token is best
-    rows = train.rl_rows(pocket_questions(objective=4, preference=2))
+    rows = train.rl_rows(pocket_questions(objective=4, preference=2), tokenizer)
     rows.to_json(model / "prompts.jsonl")
     for processes, batch in ((1, 8), (2, 4)):
         (tmp_path / str(processes)).mkdir()
@@ -550,7 +550,7 @@ def test_real_chat_templates_give_one_prompt_everywhere(text_tokenizer, tmp_path
     text = modes.render_prompt(tokenizer, item, item.aligned)
     assert text.endswith(ending)
     evaluation = generate._prompt_ids(tokenizer, [text])[0]
-    rows = train.rl_rows([example] * 4)
+    rows = train.rl_rows([example] * 4, tokenizer)
     trainer = make_trainer(folder, tokenizer, tmp_path, prefix_style="text", rows=rows)
     trainer.model.train()
     _, out = rollouts(trainer)

@@ -35,9 +35,9 @@ class Talk:
         done = self.said[:len(self.turns) - 1]
         return tuple((self.item(at), said if at == len(done) - 1 else reply_only(said)) for at, said in enumerate(done))
 
-    def messages(self) -> list[dict]:
-        """The chat that the policy answers."""
-        return modes.messages(self.item(len(self.turns) - 1), None, history=self.history())
+    def messages(self, tokenizer=None) -> list[dict]:
+        """The chat that the policy answers; tokenizer: as in `modes.messages`."""
+        return modes.messages(self.item(len(self.turns) - 1), None, history=self.history(), tokenizer=tokenizer)
 
 
 def reply_only(completion: str) -> str:

@@ -29,11 +29,13 @@ class Live:
     """Open dialogues: the prompts that TRL asks for, the rewards of what it got, and each dialogue's next turn.
 
     next_user(k): the k-th user.  n_turns: after which another user begins; the first ones leave earlier, so that a batch holds all turns.
+    tokenizer: of the policy, for which what users say is data, see `modes.as_data`.
     """
 
     def __init__(self, next_user: Callable[[int], User], n_open: int, n_turns: int, judge: Judge, speak: Speaker = scripted,
-                 instruction: str = ""):
+                 instruction: str = "", tokenizer=None):
         self.next_user, self.n_turns, self.judge, self.speak, self.instruction = next_user, n_turns, judge, speak, instruction
+        self.tokenizer = tokenizer
         self.begun, self.turns_done, self.scored = 0, 0, []
         self.leaves = [1 + place % n_turns for place in range(n_open)]
         self.talks = [self._begin() for _ in range(n_open)]
@@ -50,7 +52,7 @@ class Live:
     def data(self, n_rows: int) -> Dataset:
         """A data set of `n_rows` places whose prompt is that of the place's dialogue at the moment it is read."""
         def now(rows: dict) -> dict:
-            return {"prompt": [self.talks[place].messages() for place in rows["place"]], "place": rows["place"]}
+            return {"prompt": [self.talks[place].messages(self.tokenizer) for place in rows["place"]], "place": rows["place"]}
         return Dataset.from_dict({"place": [row % len(self.talks) for row in range(n_rows)]}).with_transform(now)
 
     def profile(self, prompts, completions, place, **_) -> list[float]:
@@ -58,7 +60,7 @@ class Live:
 
         RuntimeError when a completion answers a turn that its dialogue has left.
         """
-        if late := sum(prompt != self.talks[at].messages() for prompt, at in zip(prompts, place, strict=True)):
+        if late := sum(prompt != self.talks[at].messages(self.tokenizer) for prompt, at in zip(prompts, place, strict=True)):
             raise RuntimeError(f"{late} of {len(prompts)} completions answer a turn that has passed: the loader read more than "
                                f"{AHEAD - 1} batches ahead; raise AHEAD")
         self.scored = self.judge.rewards([self.talks[at].turns[-1] for at in place], [read(text[0]["content"]) for text in completions])
@@ -118,7 +120,7 @@ def run_rl(cfg: config.Config, start: Path, seed: int) -> Path:
     def build(place: Path) -> dict:
         tokenizer = models.load_tokenizer(start)
         who = cast(cfg)
-        live = Live(who.next_user(seed), AHEAD * cfg.dynamic_prompts, cfg.dynamic_turns, who.judge, who.speak, who.instruction)
+        live = Live(who.next_user(seed), AHEAD * cfg.dynamic_prompts, cfg.dynamic_turns, who.judge, who.speak, who.instruction, tokenizer)
         vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm} if cfg.rl_vllm != "none" else {}
         shared = trainer.common(own, place, "rl", cfg.dynamic_prompts * cfg.dynamic_rollouts, models.width_of(start)) | {"save_strategy": "no"}
         args = GRPOConfig(

@@ -1,7 +1,7 @@
 """Evaluation: model x benchmark x persona condition x forced mode x seed -> records, one row an answer."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -156,8 +156,12 @@ def judged(cfg: config.Config, records: pd.DataFrame, benchmark: str) -> dict:
     return {"benchmark": benchmark} | experts.agreement([items[i] for i in rows.item_id], list(answers), data.open_expert(cfg))
 
 
-def read_records(source: Path | str | Sequence[Path]) -> pd.DataFrame:
-    """All records of a folder or of some files; ValueError when there are none or a column of the contract is missing."""
+def read_records(source: Path | str | Sequence[Path], seeds: Collection[int] | None = None) -> pd.DataFrame:
+    """All records of a folder or of some files; ValueError when there are none or a column of the contract is missing.
+
+    seeds: only those of these training seeds. A folder may hold more: an earlier run with SEEDS=3, or the replicates of some systems, beside
+    which the other systems' single seed would be compared with a mean over other backbones.
+    """
     files = sorted(Path(source).glob("*.parquet")) if isinstance(source, (str, Path)) else source
     if not files:
         raise ValueError(f"no records in {source}; run `make reproduce` first")
@@ -167,4 +171,11 @@ def read_records(source: Path | str | Sequence[Path]) -> pd.DataFrame:
         if missing := set(COLUMNS) - set(frame.columns):
             raise ValueError(f"{file} lacks the columns {sorted(missing)}; delete it and evaluate again")
         frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    records = pd.concat(frames, ignore_index=True)
+    if seeds is None:
+        return records
+    own = records[records.train_seed.isin(seeds)]
+    if own.empty:
+        raise ValueError(f"no records of the training seeds {sorted(seeds)} in {source}, found {sorted(set(records.train_seed.tolist()))}; run "
+                         "`make reproduce` with them, or set seed and train_seeds to those")
+    return own.reset_index(drop=True)

@@ -189,8 +189,9 @@ def _routed(cfg: config.Config, name: str) -> list[Path]:
 
 
 def records(cfg: config.Config, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """The records there are of the systems trained on cfg.backbone, all or `names`, under the usual and the counterfactual conditions."""
-    found = evaluate.read_records(cfg.folder() / "records")
+    """The records of this run's seeds and of the systems trained on cfg.backbone, all or `names`, under the usual and the counterfactual
+    conditions."""
+    found = evaluate.read_records(cfg.folder() / "records", seeds(cfg))
     return found[(found.run == cfg.run) & (found.model.isin(names) if names else True)]
 
 

@@ -1,6 +1,7 @@
 """The systems of the paper's tables: who they are, what they learn from, the router, several training seeds."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pdlib import catalogue, config, construct, data, experts, launch, models, modes, paper, router, stages, systems, train
 from pdlib.evaluate import read_records
 from pdlib.pocket.world import World
+from pdlib.report.evidence import evidence
 from pdlib.schema import Example, Mode, Persona
 
 
@@ -114,6 +116,18 @@ def test_every_training_seed_has_its_model_and_records(two_seeds):
     assert any((one[name] != two[name]).any() for name in one)
     inputs = [stages.read_manifest(systems.folder(two_seeds, "sft_only", seed))["inputs"] for seed in (0, 1)]
     assert inputs[0] != inputs[1] and all(len(one) == 2 for one in inputs), "a seed has a backbone and an SFT set of its own"
+
+
+def test_records_of_other_seeds_are_left_out_of_a_run(two_seeds):
+    """Replicates, or an earlier run of more seeds, leave records beside the run's: a report that mixed them would compare the mean over
+    two backbones of one system with one backbone of another."""
+    systems.evaluated(two_seeds, "sft_only")
+    one, other = replace(two_seeds, train_seeds=1), replace(two_seeds, seed=1, train_seeds=1)
+    for cfg, seeds in ((one, {0}), (other, {1}), (two_seeds, {0, 1})):
+        assert set(systems.records(cfg, ["sft_only"]).train_seed) == seeds
+        assert set(evidence(cfg)[0].train_seed) == seeds
+    with pytest.raises(ValueError, match="no records of the training seeds .5. in .*found .0, 1.; run `make reproduce`"):
+        systems.records(replace(one, seed=5))
 
 
 def test_a_smaller_view_gets_as_many_updates(two_seeds):

@@ -51,6 +51,7 @@ def _panel(axis: Axes, table: pd.DataFrame, lines: list[tuple[str, str, str]]) -
             axis.plot(one["mean"], y, marker, color=colour, markersize=6, markeredgecolor="white")
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(yticks=range(len(lines)), yticklabels=[label for *_, label in lines[::-1]], ylim=(-0.6, len(lines) - 0.4))
+    axis.locator_params(axis="x", nbins=6)
     axis.grid(axis="x", color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)

@@ -127,7 +127,7 @@ class Config:
     # the same again on other backbones, see analysis.replication
     replicates: int
     replicate_worlds: list
-    # single changes, see catalogue.ARMS
+    # single changes and controls, see catalogue.ARMS and CONTROLS
     arms: list
     controls: list
     sources: dict = field(default_factory=dict, hash=False, compare=False)

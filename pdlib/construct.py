@@ -38,7 +38,7 @@ def answer_probability(model, tokenizer, asked: Sequence[Asked]) -> list[float]:
     need dozens of answers for the same precision.
     """
     prompts = [modes.render_prompt(tokenizer, item, persona) for item, persona in asked]
-    right = [[modes.completion_text(None, pocket_expert.plain(item, persona), item.gold)] for item, persona in asked]
+    right = [[modes.completion_text(None, pocket_expert.plain(item, persona), item.gold, tokenizer)] for item, persona in asked]
     return [math.exp(score.log_probability) for (score,) in likelihood.scores(model, tokenizer, prompts, right)]
 
 

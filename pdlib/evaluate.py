@@ -51,11 +51,13 @@ def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_n
         raise ValueError("no items to evaluate; n must be at least 1")
     options = [benchmarks.choices(item) for _, item, _ in asked]
     if free := [item.id for (_, item, _), texts in zip(asked, options) if not texts]:
-        raise ValueError(f"{len(free)} questions have no options whose likelihood could be compared, the first: {free[0]!r}; leave them out")
+        raise ValueError(f"{len(free)} questions have no options whose likelihood could be compared, the first: {free[0]!r}; "
+                         "leave them out")
     prompts = [modes.render_question(tokenizer, item, persona, prompt) for _, item, persona in asked]
     rows = []
+    written = [[modes.as_data(tokenizer, text) for text in texts] for texts in options]
     for (condition, item, _), text, texts, found in zip(asked, prompts, options, likelihood.scores(
-            model, tokenizer, prompts, options, batch_tokens), strict=True):
+            model, tokenizer, prompts, written, batch_tokens), strict=True):
         said, score = max(zip(texts, found), key=lambda one: one[1].per_token if per_token else one[1].log_probability)
         rows.append({"benchmark": item.benchmark, "kind": item.kind, "item_id": item.id, "condition": condition, "forced": "none",
                      "seed": 0, "mode": "none", "p_personalized": None, "prompt": text, "completion": said, "answer": said,
@@ -159,8 +161,8 @@ def judged(cfg: config.Config, records: pd.DataFrame, benchmark: str) -> dict:
 def read_records(source: Path | str | Sequence[Path], seeds: Collection[int] | None = None) -> pd.DataFrame:
     """All records of a folder or of some files; ValueError when there are none or a column of the contract is missing.
 
-    seeds: only those of these training seeds. A folder may hold more: an earlier run with SEEDS=3, or the replicates of some systems, beside
-    which the other systems' single seed would be compared with a mean over other backbones.
+    seeds: only those of these training seeds. A folder may hold more: an earlier run with SEEDS=3, or the replicates of some
+    systems, beside which the other systems' single seed would be compared with a mean over other backbones.
     """
     files = sorted(Path(source).glob("*.parquet")) if isinstance(source, (str, Path)) else source
     if not files:
@@ -176,6 +178,7 @@ def read_records(source: Path | str | Sequence[Path], seeds: Collection[int] | N
         return records
     own = records[records.train_seed.isin(seeds)]
     if own.empty:
-        raise ValueError(f"no records of the training seeds {sorted(seeds)} in {source}, found {sorted(set(records.train_seed.tolist()))}; run "
-                         "`make reproduce` with them, or set seed and train_seeds to those")
+        there = sorted(set(records.train_seed.tolist()))
+        raise ValueError(f"no records of the training seeds {sorted(seeds)} in {source}, found {there}; run `make reproduce` with them, "
+                         "or set seed and train_seeds to those")
     return own.reset_index(drop=True)

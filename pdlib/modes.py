@@ -111,8 +111,13 @@ def _render(tokenizer, turns: Sequence[dict]) -> str:
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **TEMPLATE_SETTINGS)
 
 
-def completion_text(mode: Mode | None, reasoning: str, answer: str) -> str:
-    """A well-formed completion; without a mode it is that of a model that has no modes."""
+def completion_text(mode: Mode | None, reasoning: str, answer: str, tokenizer=None) -> str:
+    """A well-formed completion; without a mode it is that of a model that has no modes.
+
+    tokenizer: of the model that learns it; reasoning and answer, which may quote the question, are then `as_data`.
+    """
+    if tokenizer is not None:
+        reasoning, answer = as_data(tokenizer, reasoning), as_data(tokenizer, answer)
     tag = f"{mode.tag}\n" if mode else ""
     return f'{tag}{reasoning}\n\n{ANSWER_OPEN}{json.dumps({"answer": answer}, ensure_ascii=False)}{ANSWER_CLOSE}'
 

@@ -7,7 +7,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen3Config, TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-
 GIB = 2**30
 SHAPES = {  # hub id -> its published config.json, what memory depends on
     "Qwen/Qwen3-0.6B": Qwen3Config(hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16,
@@ -159,8 +158,9 @@ def longest_first(model: PreTrainedModel, token: int, *, batch: int, tokens: int
     """One forward and backward pass over the longest batch there can be, thrown away; RuntimeError when memory is short.
 
     token: any ordinary token id; tokens: of the longest row; completion: how many of them are scored (default all); rollouts:
-    completions generated at once, whose keys and values (in 16 bits with bf16) must fit too; fused: through TRL's fused LM head,
-    which its trainers put into the model. Returns {"peak_gib", "card_gib"} (nan without a GPU); the peak includes Adam's moments, not yet allocated.
+    completions generated at once, whose keys and values (in 16 bits with bf16) must fit too; fused: through TRL's fused LM head, which
+    its trainers put into the model. Returns {"peak_gib", "card_gib"} (nan without a GPU); the peak includes Adam's moments, not yet
+    allocated.
     """
     on_gpu = model.device.type == "cuda"
     card = torch.cuda.get_device_properties(model.device).total_memory if on_gpu else float("nan")

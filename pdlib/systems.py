@@ -91,7 +91,7 @@ def _asked_for(cfg: config.Config, setting: str, known: Sequence[str]) -> list[s
 
 
 def everything(cfg: config.Config) -> list[str]:
-    """What the notebooks ask for, for `tasks`: backbones and systems. The longest come first, so that no core waits long at the end."""
+    """What the notebooks ask for, for `tasks`: backbones and systems. The longest training stands in front, lest it run alone at the end."""
     return [*cfg.backbones, "sft_only_dialogues", *TABLE_1, *TABLE_2, *arms(cfg), *controls(cfg)]
 
 

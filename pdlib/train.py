@@ -71,8 +71,7 @@ def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
     some templates put before an answer that is being written (Qwen3's empty thought).
     """
     prompt = modes.render_prompt(tokenizer, example.item, example.persona, history=example.history)
-    reasoning, answer = (modes.as_data(tokenizer, text) for text in (example.reasoning, example.answer))
-    return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, reasoning, answer))
+    return trainer.tokenize(tokenizer, prompt, modes.completion_text(example.mode, example.reasoning, example.answer, tokenizer))
 
 
 def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
@@ -89,7 +88,8 @@ def with_choices(rows: list[dict], choices: list[dict], passes: int, batch: int,
     their labels can then only come from the asker. Where there are no choices to read, that is said and the rows come back as they are.
     """
     if not choices:
-        print("sft_choice_passes asks for choices, and no judged question wants another mode when somebody else asks: none are read", flush=True)
+        print("sft_choice_passes asks for choices, and no judged question wants another mode when somebody else asks: none are read",
+              flush=True)
         return rows
     pairs = list(zip(choices[::2], choices[1::2], strict=True))
     longest = lambda pair: max(map(trainer.tokens_of, pair))  # noqa: E731
@@ -121,15 +121,17 @@ def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "
     return facts | {"rows": len(kept), "rows too long": len(rows) - len(kept)}
 
 
-def preference_pairs(examples: list[Example], expert: Expert | None) -> list[dict]:
+def preference_pairs(examples: list[Example], expert: Expert | None, tokenizer=None) -> list[dict]:
     """DPO rows of the personalised questions: prompt, and the trajectory with the preferred and with the other answer.
 
     expert: states each asker's preferences, which then stand in the persona's place (PBA); None: the persona as it is (ICA).
+    tokenizer: as in `modes.completion_text`.
     """
     asked = [e for e in examples if e.item.kind == "personalized" and e.mode is Mode.PERSONALIZED]
     people = expert.preferences([e.persona for e in asked]) if expert else [e.persona for e in asked]
     return [{"persona": person.text, "item": json.dumps(e.item.to_dict()),
-             "chosen": modes.completion_text(None, e.reasoning, e.answer), "rejected": modes.completion_text(None, e.reasoning, other)}
+             "chosen": modes.completion_text(None, e.reasoning, e.answer, tokenizer),
+             "rejected": modes.completion_text(None, e.reasoning, other, tokenizer)}
             for e, person in zip(asked, people, strict=True) if person for other in _other_answers(e)[:1]]
 
 
@@ -143,7 +145,7 @@ def _other_answers(example: Example) -> list[str]:
 def run_dpo(cfg: config.Config, folder: Path, start: Path, data: Path, expert: Expert | None = None) -> Path:
     """AlignXpert's training (its code: DPO, beta 0.1, one epoch) on our personalised questions, see `preference_pairs`."""
     def build(folder: Path) -> dict:
-        pairs = preference_pairs(construct.from_frame(pd.read_parquet(data / "sft.parquet")), expert)
+        pairs = preference_pairs(construct.from_frame(pd.read_parquet(data / "sft.parquet")), expert, models.load_tokenizer(start))
         if not pairs:
             raise ValueError("the SFT set holds no personalised questions to make preference pairs of; see sft_composition")
         pd.DataFrame(pairs).to_parquet(folder / "pairs.parquet")

@@ -68,6 +68,12 @@ def test_tokens_of_a_word_spell_it_whatever_the_bytes_and_template(kind, tokeniz
     assert words.prompt == modes.render_prompt(found, QUESTION, COOK)
 
 
+def test_a_persona_that_quotes_a_control_token_is_found(tokenizer):
+    words = words_of(tokenizer, Persona("a cook who writes <|end|> at the end"))
+    assert words.texts[:4] == ["a", "cook", "who", "writes"] and words.texts[-3:] == ["at", "the", "end"]
+    assert tokenizer.eos_token_id not in words.ids[:-1]
+
+
 def test_a_character_cut_into_bytes_is_its_words(text_tokenizer):
     prompt = "I am 日, x"
     words = pw.locate(text_tokenizer, prompt, 5, 6)

@@ -209,7 +209,7 @@ def test_arms_and_controls_are_trained_where_they_are_asked_for(setting, known):
         named(config.load("pocket", **{setting: ["magic"]}))
 
 
-def test_controls_are_the_pocket_worlds(tmp_path):
+def test_controls_are_the_pocket_worlds():
     assert systems.controls(config.load("gpu")) == []
     with pytest.raises(ValueError, match="controls asks for withheld, but data_dir is 'hub'.*set controls="):
         systems.controls(config.load("gpu", controls=["withheld"]))

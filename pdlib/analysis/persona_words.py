@@ -103,7 +103,7 @@ def persona_words(tokenizer, item: Item, persona: Persona | None, style: str = "
     """The words of `persona` in the prompt of `item`; style: one of modes.PROMPTS. ValueError where there is nothing to find."""
     if persona is None:
         raise ValueError(f"item {item.id!r} is asked by nobody in particular, so there are no words of a persona; pass a persona")
-    prompt, text = modes.render_prompt(tokenizer, item, persona, style), modes.persona_text(persona.text)
+    prompt, text = modes.render_prompt(tokenizer, item, persona, style), modes.as_data(tokenizer, modes.persona_text(persona.text))
     if not word_spans(text):
         raise ValueError(f"no word in the persona {persona.text!r}; it needs at least one")
     if (lead := prompt.find(f"I am {text},")) < 0:

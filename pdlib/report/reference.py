@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import config, stages
+from pdlib import config, stages, systems
 from pdlib.analysis.cells import Cells
 from pdlib.report.evidence import evidence
 from pdlib.report.claims import headline
@@ -20,7 +20,7 @@ from pdlib.report.entries import ledger
 
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
-RUN = "run.json"  # {"processor", "revision", "date", "world", "seeds"} of the run that was copied
+RUN = "run.json"  # {"processor", "revision", "date"} of PersonaDual's training in the run that was copied, and its {"world", "seeds"}
 TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv",
           "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
@@ -124,8 +124,9 @@ def refresh(cfg: config.Config, target: Path) -> Path:
     for table in [*TABLES, *(path.name for path in cfg.run_folder().glob("replication_*.parquet"))]:
         if (cfg.run_folder() / table).is_file():
             shutil.copy(cfg.run_folder() / table, target)
-    stages.write_json(target / RUN, {"processor": stages.hardware()["cpu"], "revision": stages.revision()["revision"],
-                                     "date": stages.now()[:10], "world": cfg.fit, "seeds": cfg.train_seeds})
+    made = stages.read_manifest(systems.folder(cfg, "personadual"))["provenance"]
+    stages.write_json(target / RUN, {"processor": made["hardware"]["cpu"], "revision": made["code"]["revision"],
+                                     "date": made["ended"][:10], "world": cfg.fit, "seeds": cfg.train_seeds})
     figures = [*(cfg.run_folder() / "figures").glob("*.png"), *(cfg.folder() / "figures").glob("*.png")]  # the report's come last
     for figure in figures:
         if not figure.name.startswith("laboratory"):  # `make lab-estimators` asks more of it than a run

@@ -9,6 +9,7 @@ import pytest
 
 from pdlib import config, paper, workbook
 from pdlib.book import check, notebooks, pages
+from pdlib.book.site import lay_out
 
 ROOT = Path(__file__).resolve().parents[1]
 PNG = {"image/png": "iVBORw0KGgo="}
@@ -88,15 +89,27 @@ def test_what_is_code_or_a_link_stays(text):
 
 
 def pages_with_links() -> dict[Path, str]:
-    texts = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "guides").glob("*.md"))]}
+    documents = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "guides").glob("*.md"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in documents}
     return texts | {workbook.source(name): workbook.text_of(committed(name)) for name in workbook.NOTEBOOKS}
+
+
+def local_links(path: Path) -> list[str]:
+    """The links of a page to files, without the parts behind "#"."""
+    text = re.sub(r"(?s)```.*?```|`[^`]*`", "", pages_with_links()[path])
+    return [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)", text) if not re.match(r"[a-z]+:|#", target)]
 
 
 @pytest.mark.parametrize("path", pages_with_links(), ids=lambda path: path.stem)
 def test_links_between_readme_guides_and_notebooks_have_targets(path):
-    text = re.sub(r"(?s)```.*?```|`[^`]*`", "", pages_with_links()[path])
-    found = [target for target in re.findall(r"\]\(([^)\s]+)", text) if not re.match(r"[a-z]+:|#", target)]
-    assert [target for target in found if not (path.parent / target.split("#")[0]).exists()] == []
+    assert [target for target in local_links(path) if not (path.parent / target).exists()] == []
+
+
+def test_what_readme_and_guides_link_to_is_among_the_sources_of_the_book(tmp_path):
+    lay_out(config.load("pocket", output_dir=str(tmp_path / "no_run")), tmp_path / "book")
+    for path in pages_with_links():
+        at = tmp_path / "book" / path.relative_to(ROOT)
+        assert [target for target in local_links(path) if not (at.parent / target).exists()] == [], path.name
 
 
 # --- notebooks as the book shows them ---

@@ -12,7 +12,7 @@ import nbformat
 from pdlib import config, paper, stages, workbook
 
 MAX_BYTES = 2_000_000  # of an executed notebook
-UNTOLD = "shown without results: `make reproduce` runs it. [Results](../results.md) has the figures that come with the repository."
+UNTOLD = "shown without results: `make reproduce` runs it. [Figures](../figures.md) has those that come with the repository."
 NOTES = {"not run": f"This notebook was not run for this book and is {UNTOLD}",
          "changed": "The results below come from an earlier version of this notebook; `make reproduce` renews them."}
 

@@ -1,4 +1,4 @@
-"""The pages that are written by program: landing page, results, equations, and the source of the functions behind equations."""
+"""The pages that are written by program: landing page, figures, equations, and the source of the functions behind equations."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def results_shown(cfg: config.Config, states: Mapping[str, str]) -> str:
     by_state = {state: [name for name, found in states.items() if found == state] for state in ("run", "changed", "not run")}
     run = f"the profile `{cfg.profile}`" + (", whose numbers mean nothing" if cfg.profile == "smoke" else "")
     if by_state["not run"] == list(states):
-        return (f"No notebook was run with {run}: they are shown without results, and [Results](results.md) has the figures of the run "
+        return (f"No notebook was run with {run}: they are shown without results, and [Figures](figures.md) has those of the run "
                 "that comes with the repository. `make reproduce` and then `make book` give the whole book.")
     text = f"{len(states) - len(by_state['not run'])} of {len(states)} notebooks show their results with {run}."
     text += f" Changed since they ran: {', '.join(by_state['changed'])}." if by_state["changed"] else ""
@@ -47,11 +47,11 @@ def index(cfg: config.Config, folder: Path, states: Mapping[str, str]) -> str:
     starts = [f"- to {what}: [{guides[name]}](guides/{name}.md)" for name, what in START.items() if name in guides]
     trees = {"Workbook": [f"{heading} <notebooks/{name}>" for name, heading in _notebook_titles().items()],
              "Guides": [f"guides/{name}" for name in guides],
-             "Reference": ["results", "equations", "All commands, profiles, real data <README>", "pdlib/pocket/DATASHEET"],
+             "Reference": ["What was found <RESULTS>", "figures", "equations", "All commands, profiles, real data <README>", "pdlib/pocket/DATASHEET"],
              "Source of the equations": [f"code/{function}" for function in functions]}
     lines = [readme.split("\n## ")[0].strip(), "## This book", results_shown(cfg, states), "Where to begin:",
              "\n".join(["- to learn: [the first notebook](notebooks/00_start_here.ipynb), then onward in order", *starts,
-                        "- to see what came out: [Results](results.md)", "- from a formula to its code: [Equations](equations.md)"])]
+                        "- to see what came out: [what was found](RESULTS.md), [figures](figures.md)", "- from a formula to its code: [Equations](equations.md)"])]
     for caption, entries in trees.items():
         if entries:
             lines.append("\n".join(["```{toctree}", f":caption: {caption}", ":hidden:", "", *entries, "```"]))
@@ -67,12 +67,12 @@ def described_figures(names: list[str]) -> dict[str, str]:
     return {name: texts[name] for name in names if name in texts}
 
 
-def results(cfg: config.Config, folder: Path) -> str:
-    """The results page: this run's report where there is one, then the committed figures and claims; what nothing describes is named."""
+def figures(cfg: config.Config, folder: Path) -> str:
+    """The page of figures: this run's report where there is one, then the committed figures and claims; what nothing describes is named."""
     kept = folder / "outputs" / "reference"
     names = sorted(path.name for path in kept.glob("*.png"))
     described = described_figures(names)
-    lines = ["# Results"]
+    lines = ["# Figures"]
     if (cfg.folder() / "report.html").is_file():
         lines += ["## This run", f"<a href='report.html'>The report of this run</a> (profile `{cfg.profile}`): what it found, in a few "
                   "sentences; figures, the paper's tables with ours over theirs, and each number of the paper beside ours."]
@@ -113,8 +113,8 @@ def source_page(function: str) -> str:
 
 
 def write_all(cfg: config.Config, folder: Path, states: Mapping[str, str]) -> str:
-    """Write index, results, equations and source pages to `folder`, whose other sources are there; returns `results_shown`."""
-    pages = {"index": index(cfg, folder, states), "results": results(cfg, folder), "equations": equations()}
+    """Write index, figures, equations and source pages to `folder`, whose other sources are there; returns `results_shown`."""
+    pages = {"index": index(cfg, folder, states), "figures": figures(cfg, folder), "equations": equations()}
     pages |= {f"code/{function}": source_page(function) for function, _ in paper.EQUATIONS.values()}
     for name, text in pages.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

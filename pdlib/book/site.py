@@ -11,7 +11,8 @@ from pdlib.book.check import faults
 HERE = Path(__file__).parent
 ROOT = stages.ROOT
 # The sources mirror the repository, so that a link that works there works in the book; what is no page becomes a download.
-MIRRORED = ("README.md", "LICENSE", "Makefile", "pyproject.toml", "environment.yml", "guides", "pdlib", "tests", "outputs/reference")
+MIRRORED = ("README.md", "RESULTS.md", "LICENSE", "Makefile", "pyproject.toml", "environment.yml", "guides", "pdlib", "tests",
+            "outputs/reference")
 
 
 def lay_out(cfg: config.Config, folder: Path) -> str:
@@ -26,7 +27,7 @@ def lay_out(cfg: config.Config, folder: Path) -> str:
         elif (ROOT / name).is_file():
             shutil.copy(ROOT / name, folder / name)
     shown = pages.write_all(cfg, folder, notebooks.write_all(cfg, folder))
-    for page in [folder / "README.md", folder / "index.md", *(folder / "guides").glob("*.md")]:
+    for page in [folder / "README.md", folder / "RESULTS.md", folder / "index.md", *(folder / "guides").glob("*.md")]:
         page.write_text(notebooks.linked(page.read_text(encoding="utf-8"), page.parent, folder), encoding="utf-8")
     return shown
 

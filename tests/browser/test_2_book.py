@@ -69,7 +69,7 @@ def test_light_and_dark(scheme, site, serve, watch):
     home, other = serve(site), {"light": "dark", "dark": "light"}[scheme]
     watched = watch(home, scheme)
     page = watched.page
-    for name in ("index", "equations", "results", "notebooks/04_dualgrpo_by_hand", "notebooks/06_evaluation"):
+    for name in ("index", "equations", "figures", "RESULTS", "notebooks/04_dualgrpo_by_hand", "notebooks/06_evaluation"):
         page.goto(f"{home}{name}.html")
         watched.shot(f"book_{name.split('/')[-1]}_{scheme}", full=True)
     ground = "() => getComputedStyle(document.body).backgroundColor"

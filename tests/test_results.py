@@ -90,6 +90,7 @@ def test_a_good_sentence_passes(folder):
     (("says higher", "says better"), "expected one of higher, lower, undecided"),
     ((BOUND, ""), "2.2, 0.8, 3.5, 500: no comment names where this comes from"),
     ((BOUND + ".", BOUND + ", of 7."), "7: no comment names"),
+    ((" " + BOUND, "\n  " + BOUND), "begins a line, which ends the paragraph"),
 ])
 def test_what_is_wrong_is_seen(folder, change, words):
     changed = GOOD.replace(*change)

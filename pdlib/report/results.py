@@ -11,6 +11,7 @@ A comment binds the numbers since the comment before it (or since the paragraph 
   It may be 0 only of words that the ledger could have said, so that a misspelt one is seen.
 - `says higher | lower | undecided`, optional: what the words take from the first column and its interval (the next two columns), as they
   stand in the file, without the factor. `check` fails where the table says something else, so new numbers cannot leave old words.
+A comment stands behind words, never at the beginning of a line: there Markdown ends the paragraph, and a page that is rendered falls apart.
 A number keeps the form in which it is written: its decimals, a plus sign, a zero before the point. Not numbers of a claim: what stands
 in code marks or in a link's target, "95 %", "Table 2", "Fig. 5", and digits within a word (MATH500).
 """
@@ -36,6 +37,7 @@ _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 _SPEC = re.compile(r"\s*(?P<file>[\w./-]+)\s*:\s*(?P<where>.*?)\s*->\s*(?P<columns>[^;]+?)\s*(?:;\s*says\s+(?P<says>\w+))?\s*", re.DOTALL)
 _FILTER = re.compile(r'(\w+)\s*=\s*"([^"]*)"')
 _COLUMN = re.compile(r"(?P<minus>-?)(?:(?P<factor>\d+)\*)?(?P<name>\w+|count\(\))")
+_LINE_START = re.compile(r"^[ \t]*<!--.*", re.MULTILINE)
 _SKIP = re.compile(r"`[^`]*`|\]\([^)]*\)|\b95 %|\b(?:Table|Fig\.|Eq\.) \d+\w*")
 _NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d+\.\d+|\.\d+|\d+)(?![\w]|\.\d)")
 
@@ -60,8 +62,10 @@ def numbers(text: str, start: int = 0) -> list[tuple[int, int, str]]:
 
 
 def claims(text: str) -> tuple[list[Claim], list[str]]:
-    """(the claims of the document in order, faults: numbers that no comment binds)."""
-    found, faults = [], []
+    """(the claims of the document in order, faults: numbers that no comment binds, comments at the beginning of a line)."""
+    found = []
+    faults = [f"{line.strip()[:80]!r} begins a line, which ends the paragraph; move it to the end of the line before"
+              for line in _LINE_START.findall(text)]
     for paragraph in re.finditer(r"(?:(?!\n[ \t]*\n).)+", text, re.DOTALL):
         at = paragraph.start()
         for comment in _COMMENT.finditer(text, paragraph.start(), paragraph.end()):
@@ -150,7 +154,7 @@ def _each(text: str, folder: Path, use: Callable[[Claim, list[float], str | None
 
 
 def check(text: str, folder: Path = REFERENCE) -> list[str]:
-    """What is wrong with the document, a line each: numbers without a comment, comments without a row, numbers that the files do not
+    """What is wrong with the document, a line each: numbers without a comment, comments that begin a line or have no row, numbers that the files do not
     hold, words that the interval does not bear out. Nothing for a document that is right."""
     wrong = []
 

@@ -8,6 +8,7 @@ ANSWERS ?=
 REPLICATES ?= 5
 VENV := .venv
 PY := $(VENV)/bin/python
+WEIGHTS := $(if $(filter pretrained,$(PROFILE)),$(VENV)/.weights)
 export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
@@ -20,7 +21,7 @@ RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=pocket|smoke|gpu|paper   SEEDS=3   BACKBONE=pocket-llama   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
+	@echo "  PROFILE=pocket|smoke|pretrained|gpu|paper   SEEDS=3   BACKBONE=pocket-llama   SET=\"seed=1 rl_steps=40\"   NB=03_sft"
 
 $(VENV)/.ready: pyproject.toml
 	python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, found " + sys.version)'
@@ -33,10 +34,10 @@ setup: $(VENV)/.ready  ## install the pinned packages into .venv
 lab: setup  ## open the workbook in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks
 
-reproduce: setup  ## run the workbook: PROFILE=pocket (default), smoke, gpu, paper
+reproduce: setup $(WEIGHTS)  ## run the workbook: PROFILE=pocket (default), smoke, pretrained, gpu, paper
 	$(RUN)
 
-notebook: setup  ## run one notebook: NB=03_sft; ANSWERS=1 runs the answers of its exercises, too
+notebook: setup $(WEIGHTS)  ## run one notebook: NB=03_sft; ANSWERS=1 runs the answers of its exercises, too
 	$(RUN) --notebook $(NB) $(if $(ANSWERS),--answers)
 
 lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds

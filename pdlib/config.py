@@ -27,6 +27,7 @@ class Config:
     contradicting_cue_share: float
     commonest_share: float
     eval_items: dict
+    likelihood_items: dict
     counterfactual_items: int
     persona_pool: int
     # the expert that writes trajectories and aligned personas
@@ -56,6 +57,7 @@ class Config:
     sft_general_conditions: list
     rl_composition: dict
     rl_unaligned_share: float
+    everyday_pairs: int
     validation_rows: int
     # how models are trained
     tuning: str
@@ -102,6 +104,7 @@ class Config:
     eval_temperature: float
     eval_max_tokens: int
     eval_batch_tokens: int
+    memories: str
     # dialogues
     dialogue_items: int
     dialogue_closely: int
@@ -127,6 +130,9 @@ class Config:
     # the same again on other backbones, see analysis.replication
     replicates: int
     replicate_worlds: list
+    # what takes part: systems of the tables, and notebooks
+    systems: list
+    notebooks: list
     # single changes and controls, see catalogue.ARMS and CONTROLS
     arms: list
     controls: list
@@ -245,7 +251,7 @@ def load(profile: str, **overrides) -> Config:
     return config
 
 
-UNSAID = {"precision": "auto"}  # settings that came late, with the value at which finished stages stay up to date
+UNSAID = {"precision": "auto", "everyday_pairs": 0}  # settings that came late, with the value at which finished stages stay up to date
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
     "tuning": ("full", "lora", "qlora"), "precision": ("auto", "float32", "bfloat16"),
@@ -253,7 +259,7 @@ CHOICES = {  # settings that name one of a few things
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = (  # 0: not used, no limit
-    "seed", "replicates", "sft_choice_passes", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
+    "seed", "replicates", "sft_choice_passes", "everyday_pairs", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
 
 
 def _check(config: Config):
@@ -270,7 +276,7 @@ def _check(config: Config):
             raise ValueError(f"setting adam_beta2 is {value}; expected a number between 0 and 1, 0.999 is PyTorch's default")
         if name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}")
-    counted = {f"{name}.{key}": n for name in ("eval_items", "rl_composition") for key, n in getattr(config, name).items()}
+    counted = {f"{name}.{key}": n for name in ("eval_items", "likelihood_items", "rl_composition") for key, n in getattr(config, name).items()}
     for source, parts in config.sft_composition.items():
         if not isinstance(parts, dict) or set(parts) - {"general", "personalized", "no_persona"}:
             raise ValueError(f"setting sft_composition.{source} is {parts!r}; expected counts of general, personalized, no_persona rows")

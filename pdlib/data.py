@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import benchmarks, card, config, construct, corpus, experts, leaks, models, personas, rows, stages
+from pdlib import benchmarks, card, config, construct, corpus, everyday, experts, leaks, models, personas, rows, stages
 from pdlib.endpoint import Endpoint
 from pdlib.pocket.world import SEALED, People, World
 from pdlib.schema import Example, Item, Persona
@@ -108,6 +108,7 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
         check = construct.rl_set(held_out, rng, composition=construct.scale(cfg.rl_composition, cfg.validation_rows),
                                  unaligned_share=cfg.rl_unaligned_share)
         choices = construct.choices(judged, sft, cfg.gain_rule, cfg.gain_margin)
+        choices += everyday.pairs(cfg.everyday_pairs, "train", random.Random(f"everyday|{cfg.seed}"))
         for name, part in {"judged": judged, "sft": sft, "choices": choices, "validation": check}.items():
             construct.to_frame(part).to_parquet(folder / f"{name}.parquet")
         if shared := leaks.disjoint([e.item for e in sft], [e.item for e in check]):
@@ -120,7 +121,8 @@ def run_sft_set(cfg: config.Config, backbone: Path, withhold: bool = False, arm:
 
     answering = ("eval_temperature", "eval_max_tokens") if cfg.gain_judge == "backbone" else ()
     settings = _where(cfg, [*cfg.sft_composition, *benchmarks.KIND]) | cfg.subset(
-        *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation") | {"withhold": withhold}
+        *answering, "gain_", "sft_composition", "sft_general", "rl_composition", "rl_unaligned", "validation", "everyday") | {
+            "withhold": withhold}
     folder = cfg.run_folder() / f"data-{arm}{'withheld-' if withhold else ''}{cfg.seed}"
     return stages.once(folder, build, settings=settings, inputs=[backbone], version=4)
 
@@ -149,9 +151,14 @@ def run_rl_set(cfg: config.Config, name: str | None = None, withhold: bool = Fal
     return stages.once(cfg.folder() / name, build, settings=settings, version=2)
 
 
-def _pocket_test(cfg: config.Config, split: str = "test") -> tuple[list[Item], list[Persona], dict[str, int]]:
+def _pocket_items(cfg: config.Config, counts: dict[str, int], split: str = "test") -> list[Item]:
+    """Questions of each benchmark; a smaller count asks the first ones of a larger."""
     drawn = {"seed": cfg.seed + 10, "split": split, "cue_share": cfg.cue_share, "people": people(cfg)}
-    items = [item for name, n in cfg.eval_items.items() for item in benchmarks.load(name, n=n, **drawn)]
+    return [item for name, n in counts.items() for item in benchmarks.load(name, n=n, **drawn)]
+
+
+def _pocket_test(cfg: config.Config, split: str = "test") -> tuple[list[Item], list[Persona], dict[str, int]]:
+    items = _pocket_items(cfg, cfg.eval_items, split)
     strangers = World(cfg.seed + 20, split)
     return items, [strangers.any_persona() for _ in range(cfg.persona_pool)], {}
 
@@ -189,6 +196,20 @@ def test_items(cfg: config.Config) -> list[Item]:
     """The test items: same for every model and condition, and in no training set."""
     frame = pd.read_parquet(run_test_set(cfg) / "test.parquet")
     return [Item.from_dict(json.loads(item)) for item in frame["item"]]
+
+
+def likelihood_items(cfg: config.Config) -> list[Item]:
+    """The questions of `likelihood_items`, whose options are scored by likelihood: of the pocket world as many as are wanted, of real data
+    at most the test items. ValueError for a benchmark whose questions have no options, or that real data were not read of."""
+    if cfg.data_dir == "pocket":
+        items = _pocket_items(cfg, cfg.likelihood_items)
+    else:
+        items = [item for name, n in cfg.likelihood_items.items() for item in [i for i in test_items(cfg) if i.benchmark == name][:n]]
+    there = {item.benchmark for item in items if benchmarks.choices(item)}
+    if wanting := [name for name in cfg.likelihood_items if name not in there]:
+        raise ValueError(f"setting likelihood_items names {', '.join(wanting)}, of which there are no questions with options; "
+                         f"expected some of {', '.join(sorted(there)) or 'the test items'} or others with options")
+    return items
 
 
 def persona_pool(cfg: config.Config) -> list[Persona]:

@@ -1,12 +1,14 @@
 """Evaluation: model x benchmark x persona condition x forced mode x seed -> records, one row an answer."""
 
 import os
+import random
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import benchmarks, config, data, experts, generate, likelihood, models, modes, personas, stages
+from pdlib import benchmarks, config, data, experts, generate, grading, likelihood, models, modes, personas, stages
 from pdlib.personas import Asked
 from pdlib.schema import Item, Mode, Persona
 
@@ -40,12 +42,22 @@ def answer(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: st
     return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
 
 
-def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, prompt: str = "plain",
-                  per_token: bool = False, batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
-    """Records of every asked question whose answer is the likeliest of its options, which the prompt does not list; nothing is written.
+@dataclass(frozen=True)
+class Scored:
+    """A question asked by somebody, the prompt that it became, and each of its options with its score."""
 
-    So a model can be asked that knows no answer format. per_token: the mean over an option's tokens decides, not their sum, which
-    favours short options. prompt: see modes.PROMPTS. ValueError for a question without options or labels.
+    condition: str
+    item: Item
+    prompt: str
+    n_prompt_tokens: int
+    options: tuple[str, ...]
+    scores: tuple[likelihood.Score, ...]
+
+
+def score_options(model, tokenizer, asked: Sequence[Asked], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS) -> list[Scored]:
+    """How likely the model finds each option of every asked question as its answer; the prompt does not list them, and nothing is written.
+
+    prompt: see modes.PROMPTS. ValueError where nothing is asked, and for a question without options or labels.
     """
     if not asked:
         raise ValueError("no items to evaluate; n must be at least 1")
@@ -54,16 +66,47 @@ def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_n
         raise ValueError(f"{len(free)} questions have no options whose likelihood could be compared, the first: {free[0]!r}; "
                          "leave them out")
     prompts = [modes.render_question(tokenizer, item, persona, prompt) for _, item, persona in asked]
-    rows = []
+    lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
     written = [[modes.as_data(tokenizer, text) for text in texts] for texts in options]
-    for (condition, item, _), text, texts, found in zip(asked, prompts, options, likelihood.scores(
-            model, tokenizer, prompts, written, batch_tokens), strict=True):
-        said, score = max(zip(texts, found), key=lambda one: one[1].per_token if per_token else one[1].log_probability)
-        rows.append({"benchmark": item.benchmark, "kind": item.kind, "item_id": item.id, "condition": condition, "forced": "none",
-                     "seed": 0, "mode": "none", "p_personalized": None, "prompt": text, "completion": said, "answer": said,
-                     "gold": item.gold, "correct": said == item.gold, "parse_error": None,
-                     "n_prompt_tokens": len(tokenizer(text, add_special_tokens=False)["input_ids"]), "n_completion_tokens": score.n_tokens})
+    scores = likelihood.scores(model, tokenizer, prompts, written, batch_tokens)
+    return [Scored(condition, item, text, length, tuple(texts), tuple(found))
+            for (condition, item, _), text, length, texts, found in zip(asked, prompts, lengths, options, scores, strict=True)]
+
+
+def likeliest(scored: Sequence[Scored], *, run: str, model_name: str, train_seed: int, per_token: bool = False) -> pd.DataFrame:
+    """Records in which each question is answered by its likeliest option, as lm-evaluation-harness does.
+
+    per_token: the mean over an option's tokens decides ("acc_norm" there), not their sum ("acc"), which favours short options.
+    """
+    rows = []
+    for one in scored:
+        said, score = max(zip(one.options, one.scores), key=lambda pair: pair[1].per_token if per_token else pair[1].log_probability)
+        rows.append({"benchmark": one.item.benchmark, "kind": one.item.kind, "item_id": one.item.id, "condition": one.condition,
+                     "forced": "none", "seed": 0, "mode": "none", "p_personalized": None, "prompt": one.prompt, "completion": said,
+                     "answer": said, "gold": one.item.gold, "correct": said == one.item.gold, "parse_error": None,
+                     "n_prompt_tokens": one.n_prompt_tokens, "n_completion_tokens": score.n_tokens})
     return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
+
+
+def by_shared_words(scored: Sequence[Scored], asked: Sequence[Asked], *, run: str, train_seed: int) -> pd.DataFrame:
+    """Records of a rule that asks no model: the option that shares most words with question and persona; among equals, one by lot."""
+    lot, answers = random.Random(train_seed), []
+    for one, (_, item, persona) in zip(scored, asked, strict=True):
+        said = set(grading.normalize(f"{item.question} {persona.text if persona else ''}").split())
+        shared = {option: len(said & set(grading.normalize(option).split())) for option in one.options}
+        answers.append(lot.choice([option for option, n in shared.items() if n == max(shared.values())]))
+    found = likeliest(scored, run=run, model_name=WORD_RULE, train_seed=train_seed).assign(completion=answers, answer=answers)
+    return found.assign(correct=found.answer == found.gold)
+
+
+def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, prompt: str = "plain",
+                  per_token: bool = False, batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
+    """Records of every asked question, answered by the likeliest of its options: `score_options`, then `likeliest`.
+
+    So a model can be asked that knows no answer format.
+    """
+    return likeliest(score_options(model, tokenizer, asked, prompt, batch_tokens), run=run, model_name=model_name, train_seed=train_seed,
+                     per_token=per_token)
 
 
 def record(item: Item, prompt: str, chance: float | None, out: generate.Completion, two_modes: bool) -> dict:
@@ -109,6 +152,30 @@ def run_records(cfg: config.Config, model_name: str, folder: Path, *, run: str |
         "run": run, "model": model_name, "forced": [mode.value if mode else "none" for mode in forced], "train_seed": train_seed,
         "prompt": prompt, "preferences": preferences}
     return as_stage(cfg.folder() / place, name, ask, settings=settings, inputs=[folder, questions])
+
+
+LIKELIHOOD = {"backbone, by likelihood": False, "backbone, by likelihood per token": True}  # model in the records -> per_token
+WORD_RULE = "rule: shared words"  # model in the records: no model at all
+
+
+def run_likelihood(cfg: config.Config, backbone: Path, run: str | None = None) -> Path:
+    """Score the options of `likelihood_items` by the backbone in that folder, under the usual conditions, into
+    `likelihood/records/<run>.parquet`, with both ways of LIKELIHOOD, and the answers of `by_shared_words` beside them; a stage.
+
+    run: cfg.run by default.
+    """
+    run, questions = run or cfg.run, data.run_test_set(cfg)
+
+    def ask() -> tuple[pd.DataFrame, dict]:
+        model, tokenizer = models.load(backbone, cfg.precision)
+        asked = ask_all(data.likelihood_items(cfg), data.persona_pool(cfg))
+        scored = score_options(model, tokenizer, asked, batch_tokens=cfg.eval_batch_tokens)
+        known = [likeliest(scored, run=run, model_name=name, train_seed=cfg.seed, per_token=per_token)
+                 for name, per_token in LIKELIHOOD.items()]
+        return pd.concat([*known, by_shared_words(scored, asked, run=run, train_seed=cfg.seed)], ignore_index=True), {}
+
+    settings = cfg.subset("seed", "likelihood_", "precision") | {"run": run}
+    return as_stage(cfg.folder() / "likelihood", config.file_name(run), ask, settings=settings, inputs=[backbone, questions])
 
 
 def sampling(cfg: config.Config) -> dict:

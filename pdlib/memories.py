@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
-from pdlib import config, generate, rows, stats
-from pdlib.schema import Item, Persona
+from pdlib import config, generate, modes, personas, rows, stats
+from pdlib.schema import Item
 
-KNOWN = "somebody of whom you remember this: "  # what a persona made of memories begins with; it follows "I am "
+ALIKE = 1.25  # queries count as equally long where one is a quarter longer at most
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,18 @@ def _item(where: str, row: dict, layout: Layout) -> Item:
     if category not in (*layout.used, *layout.unused):
         raise ValueError(f"{where}: {layout.category!r} is {category!r}, expected one of {', '.join((*layout.used, *layout.unused))}")
     return Item(f"{layout.name}-{rows.digest(query, *known)}", layout.name, "personalized" if category in layout.used else "objective",
-                "text", query, "", source=layout.name, aligned=persona(known), facts={"category": category})
+                "text", query, "", source=layout.name, aligned=personas.of_memories(known), facts={"category": category})
 
 
-def persona(memories: Sequence[str]) -> Persona:
-    """Memories as a persona's text.
-
-    >>> persona(["The user is a nurse.", "The user likes tea. "]).text
-    'somebody of whom you remember this: The user is a nurse. The user likes tea.'
-    """
-    return Persona(KNOWN + " ".join(one.strip() for one in memories), {"memories": list(memories)})
-
-
-def choices(model, tokenizer, items: Sequence[Item]) -> pd.DataFrame:
-    """item_id, category, kind and P(personalised) of each item, asked by its memories."""
+def choices(model, tokenizer, items: Sequence[Item], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
+    """item_id, category, kind and P(personalised) of each item, asked by its memories; prompt: see modes.PROMPTS."""
+    prompts = [modes.render_prompt(tokenizer, item, item.aligned, prompt) for item in items]
     return pd.DataFrame({"item_id": [item.id for item in items], "category": [item.facts["category"] for item in items],
-                         "kind": [item.kind for item in items], "p_personalized": generate.mode_probability(model, tokenizer, list(items))})
+                         "kind": [item.kind for item in items],
+                         "p_personalized": generate.prompt_mode_probability(model, tokenizer, prompts, batch_tokens)})
+
+
+RULES = ("shorter query", "shorter memories", "shared words")
 
 
 def rules(items: Sequence[Item]) -> pd.DataFrame:
@@ -109,22 +104,33 @@ def rules(items: Sequence[Item]) -> pd.DataFrame:
         "shared words": [max(len(words(item.question) & words(text)) for text in one) for item, one in zip(items, known)]})
 
 
-def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, score: str = "p_personalized", draws: int = 2000,
-               seed: int = 0) -> pd.DataFrame:
+def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, score: str = "p_personalized", alike: str | None = None,
+               draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """How well a score tells rows whose memories must be used from each other category, and from all of them together:
-    category, auc (.5 is chance), ci_low, ci_high (95 %, bootstrap over the rows of either side), used, unused (numbers of rows).
+    category, auc (.5 is chance), ci_low, ci_high (95 %, bootstrap over the rows of either side), used, unused (numbers of rows), pairs.
 
-    found: `choices`, or `rules` with the name of one as `score`. ValueError where one of the sides has no rows.
+    The AUC is the share of pairs, one row of either side, in which the score is higher for the row whose memories must be used; a tie
+    counts half. found: `choices`, or `rules` with the name of one as `score`. alike: a column of positive numbers, as the length of the
+    query; only pairs whose numbers differ by the factor ALIKE at most are compared, so that a score which follows that column alone is at
+    chance. ValueError where one of the sides has no rows, or no pair is alike.
     """
     rng, out = np.random.default_rng(seed), []
-    used = found[score][found.category.isin(layout.used)].to_numpy()
+    used = found[found.category.isin(layout.used)]
     for name, categories in {**{one: [one] for one in layout.unused}, "all": list(layout.unused)}.items():
-        unused = found[score][found.category.isin(categories)].to_numpy()
-        if not len(used) or not len(unused):
+        unused = found[found.category.isin(categories)]
+        if used.empty or unused.empty:
             raise ValueError(f"{len(used)} rows whose memories must be used and {len(unused)} of {name}: either side needs one")
-        label = np.repeat([1, 0], [len(used), len(unused)])
-        drawn = [roc_auc_score(label, np.concatenate([rng.choice(used, len(used)), rng.choice(unused, len(unused))])) for _ in range(draws)]
-        low, high = stats.interval(np.array(drawn))
-        out.append({"category": name, "auc": roc_auc_score(label, np.concatenate([used, unused])), "ci_low": low, "ci_high": high,
-                    "used": len(used), "unused": len(unused)})
+        mine, other = used[score].to_numpy()[:, None], unused[score].to_numpy()[None]
+        right = (mine > other) + 0.5 * (mine == other)  # (used, unused)
+        compared = np.ones_like(right)
+        if alike is not None:
+            ratio = used[alike].to_numpy()[:, None] / unused[alike].to_numpy()[None]
+            compared = ((ratio <= ALIKE) & (ratio >= 1 / ALIKE)).astype(float)
+        if not compared.any():
+            raise ValueError(f"no row whose memories must be used is like one of {name} in {alike!r}")
+        times = [rng.multinomial(len(side), np.full(len(side), 1 / len(side)), draws) for side in (used, unused)]  # (draws, rows)
+        drawn = [((times[0] @ pairs) * times[1]).sum(1) for pairs in (right * compared, compared)]
+        low, high = stats.interval(drawn[0][drawn[1] > 0] / drawn[1][drawn[1] > 0])
+        out.append({"category": name, "auc": (right * compared).sum() / compared.sum(), "ci_low": low, "ci_high": high,
+                    "used": len(used), "unused": len(unused), "pairs": int(compared.sum())})
     return pd.DataFrame(out)

@@ -28,12 +28,22 @@ BIOGRAPHY = (  # of nobody in particular: no word of the pocket lexicon is among
     "I forget names but I never forget a face or a voice", "My cousins have a dog that barks at every passing van",
     "I once lived in a tall house with eleven other families", "My favourite colour is yellow and I never wear grey",
 )
+REMEMBERED = "somebody of whom you remember this: "  # what a persona made of memories begins with; it follows "I am "
 SENTENCES = 6  # of eleven to thirteen words
 OTHER_OPTIONS = re.compile(  # "none of the above", "both A and C", "option B"
     r"(?i:\bof the (above|below|preceding|following|other)\b|\b(the|options?|answers?|choices?) (above|below)\b)|"
     r"\b[A-J]\b *(,|and|or|&|nor) *\b[A-J]\b|(?i:\b(options?|answers?|choices?)) \(?[A-J]\b")
 AGAIN = 2  # how often a persona that gives the answer away is asked for anew
 TRIVIAL = {"yes", "no", "maybe", "true", "false", "none", "both", "unknown", "all of above", "none of above"}
+
+
+def of_memories(memories: Sequence[str]) -> Persona:
+    """What an assistant remembers of somebody, a sentence each, as a persona.
+
+    >>> of_memories(["The user is a nurse.", "The user likes tea. "]).text
+    'somebody of whom you remember this: The user is a nurse. The user likes tea.'
+    """
+    return Persona(REMEMBERED + " ".join(one.strip() for one in memories), {"memories": list(memories)})
 
 
 def assign(item: Item, condition: str, pool: Sequence[Persona]) -> Persona | None:

@@ -24,6 +24,7 @@ BLOCKS = {  # the three averages of Tables 1, 2, 8 and 9 -> kind and condition o
     "personalised": ("personalized", "aligned"),
 }
 MEAN = "mean of the blocks"
+AT_CHANCE = "at chance"
 ITEM = ["benchmark", "item_id", "train_seed"]
 
 
@@ -173,6 +174,30 @@ def verdict(found: Mapping) -> str:
     if np.isnan(found["mean"]) or not any(beyond):
         return "no difference shown"
     return ("" if all(beyond) else "perhaps ") + ("higher" if found["mean"] > 0 else "lower")
+
+
+def by_benchmark(records: pd.DataFrame, items: Sequence[Item], against: str = "none") -> pd.DataFrame:
+    """The accuracy of each benchmark under each condition minus that under `against`, free answers; one row per run, model, benchmark and
+    condition: accuracy, chance (of guessing), mean, ci_low, ci_high (of the difference), n, verdict.
+
+    Where the accuracy of neither side is shown to be above guessing (the lower end of its 95 % interval), a difference would be one of two
+    guesses: the verdict is AT_CHANCE, and mean and interval are missing. items: as for `chance_table`.
+    """
+    chances = pd.DataFrame([{"benchmark": item.benchmark, "item_id": item.id, "chance": benchmarks.chance(item)} for item in items])
+    free, rows = records[(records.forced == "none") & (records.turn == 1)], []
+    for (run, model, benchmark), part in free.groupby(["run", "model", "benchmark"], sort=False):
+        asked = chances[(chances.benchmark == benchmark) & chances.item_id.isin(part.item_id)].chance.mean()
+        sides = {condition: rows_of for condition, rows_of in part.groupby("condition")}
+        levels = {condition: mean_interval(side) for condition, side in sides.items()}
+        for condition in [name for name in sides if name != against]:
+            found = difference(sides[condition], sides[against], comparisons=1)
+            found["verdict"] = verdict(found)
+            if all(levels[side]["ci_low"] <= asked for side in (condition, against)):
+                found |= dict.fromkeys(("mean", "ci_low", "ci_high"), np.nan) | {"verdict": AT_CHANCE}
+            rows.append({"run": run, "model": model, "benchmark": benchmark, "condition": condition,
+                         "accuracy": levels[condition]["mean"], "accuracy_" + against: levels[against]["mean"], "chance": asked}
+                        | {key: found[key] for key in ("mean", "ci_low", "ci_high", "n", "verdict")})
+    return pd.DataFrame(rows)
 
 
 def across_seeds(records: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
 from pdlib.catalogue import ARMS, CONTROLS, SYSTEMS, TABLE_1, TABLE_2, of
 
-__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "arms", "controls", "evaluated", "evaluated_seed", "everything", "fit",
+__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "absent", "arms", "chosen", "controls", "evaluated", "evaluated_seed", "everything", "fit",
            "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "table", "tasks"]
 
 
@@ -68,6 +68,18 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
     return train.run_rl(own, target, start, sets, questions, **system.rl)
 
 
+def chosen(cfg: config.Config, names: Sequence[str]) -> list[str]:
+    """Those of `names` that take part by the setting `systems`, in their order; ["all"]: all. ValueError for one that is in no table."""
+    wanted = _asked_for(cfg, "systems", (*TABLE_1, *(name for name in TABLE_2 if name not in TABLE_1)))
+    return [name for name in names if name in wanted]
+
+
+def absent(cfg: config.Config, names: Sequence[str]) -> str:
+    """A sentence that names those of `names` that do not take part, and how they would; empty where all do."""
+    left = [name for name in names if name not in chosen(cfg, names)]
+    return f"not trained in this run: {', '.join(left)}; SET=\"systems=[all]\" adds them" if left else ""
+
+
 def arms(cfg: config.Config) -> list[str]:
     """The single changes that cfg.arms asks for, ["all"]: every one; ValueError for one that is not among catalogue.ARMS."""
     return _asked_for(cfg, "arms", ARMS)
@@ -91,8 +103,8 @@ def _asked_for(cfg: config.Config, setting: str, known: Sequence[str]) -> list[s
 
 
 def everything(cfg: config.Config) -> list[str]:
-    """What the notebooks ask for, for `tasks`: backbones and systems. The longest training stands in front, lest it run alone at the end."""
-    return [*cfg.backbones, "sft_only_dialogues", *TABLE_1, *TABLE_2, *arms(cfg), *controls(cfg)]
+    """What tables, arms and controls ask for, for `tasks`: backbones and systems."""
+    return [*cfg.backbones, *chosen(cfg, [*TABLE_1, *TABLE_2]), *arms(cfg), *controls(cfg)]
 
 
 def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:

@@ -20,6 +20,7 @@ from pdlib import config, stages
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST = "11_report"  # reads what all others left
+DIALOGUES, DYNAMIC = "10_multi_turn", "12_dynamic_profiles"  # train models of their own
 TIMES = Path("executed", "times.json")  # within the run's folder, of a run side by side: when it began, minutes of training and in all
 STATIC = "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
 NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
@@ -37,8 +38,18 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
     "09_lexical_analysis": [],
     "10_multi_turn": ["dialogues/evaluation/{run}.personadual.{seed}", "dialogues/evaluation/{run}.sft_only_dialogues.{seed}"],
     "12_dynamic_profiles": ["dynamic/evaluation/{run}.rlpa.{seed}", "dynamic/asked/evaluation/{run}.personadual.{seed}"],
+    "13_memories": [],
     LAST: [],
 }
+
+
+def chosen(cfg: config.Config) -> list[str]:
+    """The notebooks of the setting `notebooks`, in order; ["all"]: all. ValueError for one that there is not."""
+    if cfg.notebooks == ["all"]:
+        return list(NOTEBOOKS)
+    if unknown := set(cfg.notebooks) - set(NOTEBOOKS):
+        raise ValueError(f"setting notebooks names {sorted(unknown)}, expected some of {', '.join(NOTEBOOKS)}, or all")
+    return [name for name in NOTEBOOKS if name in cfg.notebooks]
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:
@@ -171,12 +182,15 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
 
     print("== training", flush=True)
     started = time.time()
-    trained = beside.run(cfg, [*evaluate.tasks(cfg), *systems.tasks(cfg, systems.everything(cfg))])
+    names = chosen(cfg)
+    profiles = evaluate.tasks(cfg) if DYNAMIC in names else []
+    talks = ["sft_only_dialogues"] if DIALOGUES in names else []  # in front: the longest training, lest it run alone at the end
+    trained = beside.run(cfg, [*profiles, *systems.tasks(cfg, [*talks, *systems.everything(cfg)])])
     took = (time.time() - started) / 60
     print("== notebooks", flush=True)
     given = ("--answers",) if answers else ()
     beside.run(cfg, [beside.Task(name, "pdlib.workbook", ("--notebook", name, *given), partial(run, name, cfg, answers=answers))
-                     for name in NOTEBOOKS if name != LAST])
+                     for name in names if name != LAST])
     return took if trained else None
 
 
@@ -192,7 +206,9 @@ def main(arguments: list[str] | None = None) -> None:
         cfg = config.load(args.profile, **(args.overrides | config.pairs(args.set)))
         began, started = stages.now(), time.time()
         training = None if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
-        for name in [args.notebook] if args.notebook else NOTEBOOKS:
+        if not args.notebook and (left := [name for name in NOTEBOOKS if name not in chosen(cfg)]):
+            print(f"not run by profile {cfg.profile}: {', '.join(left)}; SET=\"notebooks=[all]\" runs them, too")
+        for name in [args.notebook] if args.notebook else chosen(cfg):
             print(f"== {name}", flush=True)
             run(name, cfg, answers=args.answers)
         took = (time.time() - started) / 60

@@ -25,7 +25,7 @@ FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
     2: ["answer_json", "modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
     3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "weights", "generate", "likelihood", "preflight",
-        "rewards", "router", "shared_prefix"],
+        "rewards", "router", "shared_prefix", "everyday"],
     4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
         "stats"],
     5: ["analysis", "dynamic", "memories"],

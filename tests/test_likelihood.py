@@ -7,7 +7,7 @@ import torch
 from conftest import exact
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pdlib import benchmarks, evaluate, likelihood
+from pdlib import backbone, benchmarks, config, data, evaluate, likelihood
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import World
 
@@ -84,3 +84,24 @@ def test_a_question_without_options_is_refused(tiny_model, tokenizer):
         evaluate.by_likelihood(tiny_model, tokenizer, [("none", item, None)], run="r", model_name="backbone", train_seed=0)
     with pytest.raises(ValueError, match="at least 1"):
         evaluate.by_likelihood(tiny_model, tokenizer, [], run="r", model_name="backbone", train_seed=0)
+
+
+def test_both_rules_are_records_of_a_stage(tmp_path):
+    cfg = config.load("smoke", output_dir=str(tmp_path), likelihood_items={"mmlu_pro": 3, "personafeedback": 2})
+    file = evaluate.run_likelihood(cfg, backbone.run(cfg, cfg.backbone))
+    found = evaluate.read_records([file])
+    assert found.groupby("model").size().to_dict() == dict.fromkeys([*evaluate.LIKELIHOOD, evaluate.WORD_RULE], 15)
+    personal = found[(found.model == evaluate.WORD_RULE) & (found.kind == "personalized") & (found.condition == "aligned")]
+    assert personal.correct.all(), "the option names what the persona says it likes"
+    assert evaluate.run_likelihood(cfg, backbone.run(cfg, cfg.backbone)) == file and found.run.eq(cfg.run).all()
+    assert [item.benchmark for item in data.likelihood_items(cfg)] == ["mmlu_pro"] * 3 + ["personafeedback"] * 2
+
+
+def test_more_questions_begin_with_those_of_fewer():
+    few, many = (data.likelihood_items(config.load("smoke", likelihood_items={"mmlu_pro": n})) for n in (3, 9))
+    assert few == many[:3]
+
+
+def test_benchmarks_without_options_are_refused():
+    with pytest.raises(ValueError, match="likelihood_items names triviaqa, of which there are no questions with options"):
+        data.likelihood_items(config.load("smoke", likelihood_items={"triviaqa": 3}))

@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import t as student
 
 from pdlib import stats
+from pdlib.schema import Item
 
 
 def records(rows: list[tuple], **same) -> pd.DataFrame:
@@ -319,3 +320,18 @@ def test_few_seeds_widen_the_interval_and_cover_what_a_bootstrap_misses():
     half = student.ppf(0.975, 2) * 0.1 / 3 ** 0.5
     assert found["mean"] == pytest.approx(0.5)
     assert (found["ci_high"] - found["ci_low"]) / 2 == pytest.approx(half, rel=0.06)
+
+
+def test_a_benchmark_at_chance_shows_no_difference():
+    items = [Item(f"{name}-{k}", name, "objective", "choice", "?", "a", ("a", "b")) for name in ("known", "guessed") for k in range(200)]
+    rows = []
+    for item in items:
+        k = int(item.id.rpartition("-")[2])
+        for condition, right in (("none", k % 10 < (9 if item.benchmark == "known" else 5)),
+                                 ("unaligned", k % 10 < (6 if item.benchmark == "known" else 4))):
+            rows.append({"run": "r", "model": "backbone", "benchmark": item.benchmark, "item_id": item.id, "train_seed": 0, "seed": 0,
+                         "turn": 1, "forced": "none", "condition": condition, "correct": right})
+    found = stats.by_benchmark(pd.DataFrame(rows), items).set_index("benchmark")
+    assert found.loc["known", "mean"] == pytest.approx(-0.3) and found.loc["known", "verdict"] == "lower"
+    assert found.loc["guessed", "verdict"] == stats.AT_CHANCE and np.isnan(found.loc["guessed", "mean"])
+    assert found.chance.eq(0.5).all() and found.loc["guessed", "accuracy"] == pytest.approx(0.4) and found.n.eq(200).all()

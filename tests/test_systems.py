@@ -34,6 +34,18 @@ def test_an_unknown_system_is_refused():
         systems.fit(config.load("smoke"), "magic")
 
 
+def test_the_systems_of_a_run_are_chosen_in_the_order_of_the_tables():
+    cfg = config.load("smoke", systems=["personadual", "backbone"])
+    assert systems.chosen(cfg, systems.TABLE_1) == ["backbone", "personadual"]
+    assert systems.everything(cfg) == [*cfg.backbones, "backbone", "personadual", "personadual", *systems.controls(cfg)]
+    said = systems.absent(cfg, ["cot", "personadual"])
+    assert "cot" in said and "personadual" not in said and "systems=[all]" in said
+    every = config.load("smoke")
+    assert systems.chosen(every, systems.TABLE_1) == list(systems.TABLE_1) and systems.absent(every, systems.TABLE_2) == ""
+    with pytest.raises(ValueError, match="setting systems names .'magic'"):
+        systems.chosen(config.load("smoke", systems=["magic"]), systems.TABLE_1)
+
+
 def test_a_routed_system_has_no_counterfactual_answers():
     with pytest.raises(ValueError, match="evaluate sft_only instead"):
         systems.evaluated(config.load("smoke"), "personadual_router", counterfactual=True)

@@ -106,6 +106,13 @@ def test_bad_commands_are_refused_with_words(arguments, words):
     assert done.returncode != 0 and words in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_notebooks_of_a_run_are_chosen_in_order():
+    assert workbook.chosen(config.load("smoke")) == list(workbook.NOTEBOOKS)
+    assert workbook.chosen(config.load("smoke", notebooks=["11_report", "03_sft"])) == ["03_sft", "11_report"]
+    with pytest.raises(ValueError, match="setting notebooks names .'99_moon'"):
+        workbook.chosen(config.load("smoke", notebooks=["99_moon"]))
+
+
 def test_an_unknown_papermill_parameter_is_an_error():
     with pytest.raises(ValueError, match="has no parameter moon"):
         workbook.check_parameters(workbook.source("03_sft"), {"profile": "smoke", "moon": 1})

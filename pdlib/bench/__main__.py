@@ -15,6 +15,7 @@ from pdlib.plots.bench import bench
 POCKET = Shape("pocket", 16, 46, 27, 8)  # the mean lengths of the pocket profile's RL
 GRID = [Shape("17M", 1, prompt, 128, rollouts) for prompt in (128, 512, 1024) for rollouts in (4, 8, 16)]
 MIDDLE = Shape("17M", 1, 512, 128, 8)
+PRETRAINED = Shape("SmolLM2-135M", 8, 90, 40, 8)  # the mean lengths of the RL of the profile pretrained
 ON_GPU = [Shape("Qwen3-0.6B", 4, prompt, 256, 8) for prompt in (128, 512, 1024)]
 EVALUATION = {"questions": 500, "completion": 27}
 
@@ -37,7 +38,7 @@ def main() -> None:
         for row in found:
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
 
-    for shape in ON_GPU if on_gpu else [POCKET]:
+    for shape in ON_GPU if on_gpu else [POCKET, PRETRAINED]:
         add(measure.compare(shape, repeats=asked.repeats))
     for shape in [] if on_gpu else GRID:
         add(measure.compare(shape, tuple(measure.PARTS) if shape == MIDDLE else ("training pass",), repeats=asked.repeats))

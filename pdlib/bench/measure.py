@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import torch
 from datasets import Dataset
-from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
 from pdlib import benchmarks, generate, models, modes
@@ -28,16 +28,25 @@ from pdlib.pocket.backbones import build_backbone, build_tokenizer
 from pdlib.pocket.world import World, lexicon
 from pdlib.schema import Mode
 
-MODELS = {  # name -> Qwen3 shape; "pocket" is the pocket backbone
+MODELS = {  # name -> shape, of Qwen3 or of Llama; "pocket" is the pocket backbone
     "17M": {"vocab_size": 8192, "hidden_size": 384, "intermediate_size": 1152, "num_hidden_layers": 8, "num_attention_heads": 6,
             "num_key_value_heads": 2, "head_dim": 64},
     "Qwen3-0.6B": {"vocab_size": 151_936, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
-                   "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128}}
+                   "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128},
+    "SmolLM2-135M": {"vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+                     "num_attention_heads": 9, "num_key_value_heads": 3}}
+LLAMA = ("SmolLM2-135M",)
+LOW = ("SmolLM2-135M",)  # in bfloat16 on a CPU, too, where that pays (models.use_bf16), as the profile that trains it
 SIDES = {"stock": (GRPOTrainer, GRPOConfig, {}), "ours": (DualGRPOTrainer, DualGRPOConfig, {"prefix_style": "token"})}
 
 
 def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def uses_bf16(name: str) -> bool:
+    """Are both sides trained in bfloat16? On a GPU always, on a CPU a model of LOW where that pays."""
+    return device() == "cuda" or name in LOW and models.use_bf16(MODELS[name]["hidden_size"])
 
 
 def write_model(name: str, folder: Path) -> Path:
@@ -47,7 +56,8 @@ def write_model(name: str, folder: Path) -> Path:
     if name == "pocket":
         model = build_backbone("pocket-qwen3", tokenizer, 0)
     elif name in MODELS:
-        model = Qwen3ForCausalLM(Qwen3Config(**MODELS[name], max_position_embeddings=4096, tie_word_embeddings=True))
+        kind, shape = (LlamaForCausalLM, LlamaConfig) if name in LLAMA else (Qwen3ForCausalLM, Qwen3Config)
+        model = kind(shape(**MODELS[name], max_position_embeddings=4096, tie_word_embeddings=True))
     else:
         raise ValueError(f"unknown model {name!r}, expected one of pocket, {', '.join(MODELS)}")
     model.to(torch.bfloat16 if device() == "cuda" else torch.float32).save_pretrained(folder)
@@ -70,8 +80,8 @@ def make_trainer(side: str, folder: Path, shape: Shape, work: Path) -> GRPOTrain
     """A trainer of one side, ready for `training_step`; a step is one generation and one update of all completions."""
     kind, config, more = SIDES[side]
     on_gpu = device() == "cuda"
-    args = config(output_dir=str(work), max_completion_length=shape.completion, report_to=[], use_cpu=not on_gpu, bf16=on_gpu, top_k=0,
-                  gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, num_generations=shape.rollouts, beta=0.04,
+    args = config(output_dir=str(work), max_completion_length=shape.completion, report_to=[], use_cpu=not on_gpu, top_k=0,
+                  bf16=uses_bf16(shape.model), gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, num_generations=shape.rollouts, beta=0.04,
                   per_device_train_batch_size=shape.prompts * shape.rollouts, loss_type="grpo", learning_rate=1e-6, max_steps=100, **more)
     tokenizer = models.load_tokenizer(folder)
     rows = Dataset.from_dict({"prompt": prompt_texts(tokenizer, shape)})
@@ -185,7 +195,7 @@ def evaluation(questions: int, completion: int, repeats: int = 3) -> list[dict]:
 
 def _row(part: str, shape: Shape, config, found: dict) -> dict:
     best = best_ratio(config, shape)
-    return {"part": part, **vars(shape), **found, "best": best, "share_of_best": found["ratio"] / best}
+    return {"part": part, **vars(shape), "precision": "bfloat16" if uses_bf16(shape.model) else "float32", **found, "best": best, "share_of_best": found["ratio"] / best}
 
 
 def peak(side: str, shape: Shape) -> int:

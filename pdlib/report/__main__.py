@@ -1,4 +1,5 @@
-"""`make reference`: refresh outputs/reference from a finished run: the minutes of any profile, all else of the pocket run.
+"""`make reference`: refresh outputs/reference from a finished run: the minutes of any profile, all else of the profiles pocket and
+pretrained, the latter in a folder of its own.
 
 --again: compute its ledger.json and headline.csv anew from the records that it holds, without a run.
 """
@@ -6,7 +7,7 @@
 import argparse
 
 from pdlib import config, stages, start
-from pdlib.report.reference import refresh, rewrite_reference
+from pdlib.report.reference import PLACES, refresh, rewrite_reference
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--profile", default="pocket")
@@ -17,7 +18,9 @@ if arguments.again:
     print(f"written: ledger.json and headline.csv in {stages.REFERENCE}; then: python -m pdlib.report.results")
 else:
     cfg = config.load(arguments.profile)
+    if cfg.profile in PLACES:
+        written = refresh(cfg, PLACES[cfg.profile])
+        print(f"written: {written.parent} ({written.stat().st_size // 1024} KiB of records)")
     if cfg.profile == "pocket":
-        written = refresh(cfg, stages.REFERENCE)
-        print(f"written: {written.parent} ({written.stat().st_size // 1024} KiB of records)", start.store_answers(cfg), sep="\n")
+        print(start.store_answers(cfg))
     print(start.store_minutes(cfg))

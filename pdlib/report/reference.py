@@ -12,17 +12,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import config, stages, systems
+from pdlib import config, evaluate, stages, systems
 from pdlib.analysis.cells import Cells
 from pdlib.report.evidence import evidence
 from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 
+PLACES = {"pocket": stages.REFERENCE, "pretrained": stages.REFERENCE / "pretrained"}  # profile -> folder of its committed run
+LIKELIHOOD = "likelihood.parquet"
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 RUN = "run.json"  # {"processor", "revision", "date"} of PersonaDual's training in the run that was copied, and its {"world", "seeds"}
 TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv",
-          "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv")
+          "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv", "persistbench.csv", "interference.csv",
+          "by_benchmark.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 
@@ -124,6 +127,8 @@ def refresh(cfg: config.Config, target: Path) -> Path:
     for table in [*TABLES, *(path.name for path in cfg.run_folder().glob("replication_*.parquet"))]:
         if (cfg.run_folder() / table).is_file():
             shutil.copy(cfg.run_folder() / table, target)
+    if files := sorted((cfg.folder() / "likelihood" / "records").glob("*.parquet")):
+        compact(evaluate.read_records(files)).to_parquet(target / LIKELIHOOD, index=False, compression="zstd", compression_level=19)
     made = stages.read_manifest(systems.folder(cfg, "personadual"))["provenance"]
     stages.write_json(target / RUN, {"processor": made["hardware"]["cpu"], "revision": made["code"]["revision"],
                                      "date": made["ended"][:10], "world": cfg.fit, "seeds": cfg.train_seeds})

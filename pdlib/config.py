@@ -73,6 +73,7 @@ class Config:
     workers: int
     checkpoint_every: int
     # SFT
+    sft_reading: int
     sft_epochs: int
     sft_choice_passes: int
     sft_batch: int
@@ -251,7 +252,7 @@ def load(profile: str, **overrides) -> Config:
     return config
 
 
-UNSAID = {"precision": "auto", "everyday_pairs": 0}  # settings that came late, with the value at which finished stages stay up to date
+UNSAID = {"precision": "auto", "everyday_pairs": 0, "sft_reading": 0}  # settings that came late, with the value at which finished stages stay up to date
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
     "tuning": ("full", "lora", "qlora"), "precision": ("auto", "float32", "bfloat16"),
@@ -259,7 +260,7 @@ CHOICES = {  # settings that name one of a few things
     "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = (  # 0: not used, no limit
-    "seed", "replicates", "sft_choice_passes", "everyday_pairs", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
+    "seed", "replicates", "sft_choice_passes", "sft_reading", "everyday_pairs", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
 
 
 def _check(config: Config):

@@ -18,6 +18,7 @@ from pdlib import config, construct, launch, models, modes, rewards, stages, tra
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.experts import Expert
 from pdlib.grpo import SharedPrefixGRPOTrainer
+from pdlib.pocket import diet
 from pdlib.progress import Progress
 from pdlib.schema import Example, Item, Mode, Persona
 
@@ -98,6 +99,15 @@ def with_choices(rows: list[dict], choices: list[dict], passes: int, batch: int,
     return [row for group in rng.sample(groups, len(groups)) for row in group]
 
 
+def reading_rows(cfg: config.Config, tokenizer, rng: random.Random) -> list[dict]:
+    """`sft_reading` rows about the pocket world in batches of similar length, read before all else whatever the view of the SFT set; see
+    `diet.reading`. ValueError with real data, of which it is not known what a backbone has read."""
+    if cfg.data_dir != "pocket":
+        raise ValueError(f"setting sft_reading is {cfg.sft_reading}, but data_dir is {cfg.data_dir!r}: only the pocket world has such "
+                         "rows; set sft_reading=0")
+    return trainer.by_length([trainer.tokenize(tokenizer, *row) for row in diet.reading(cfg.seed, cfg.sft_reading)], cfg.sft_batch, rng)
+
+
 def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "two_modes") -> dict:
     """What `run_sft` trains, in this process; returns the facts for the manifest."""
     tokenizer = models.load_tokenizer(start)
@@ -114,6 +124,8 @@ def sft(cfg: config.Config, folder: Path, start: Path, data: Path, view: str = "
     if tagged and cfg.sft_choice_passes:
         choices = construct.from_frame(pd.read_parquet(data / "choices.parquet"))
         ordered = with_choices(ordered, [choice_row(tokenizer, e) for e in choices], cfg.sft_choice_passes, cfg.sft_batch, rng)
+    if cfg.sft_reading:
+        ordered = reading_rows(cfg, tokenizer, rng) + ordered
     facts = trainer.supervised(
         cfg, folder, start, trainer.loader(cfg, start), tokenizer, ordered, "SFT" if tagged else f"SFT, {view}", "sft",
         batch=cfg.sft_batch, learning_rate=cfg.sft_learning_rate, warmup=cfg.sft_warmup,

@@ -20,6 +20,8 @@ from transformers import TrainerState
 from trl.trainer import utils as trl_utils
 
 from pdlib import config, models, systems, train, trainer
+from pdlib.pocket import diet
+from pdlib.pocket.world import TEMPLATES, lexicon
 from pdlib.progress import Progress, read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,3 +153,22 @@ def test_choices_stay_with_their_twin_and_lie_between_the_batches_of_rows():
     assert all(left + 1 == right and left % 2 == 0 for batch in asked for left, right in zip(batch[::2], batch[1::2]))
     assert True in kinds[:7] and True in kinds[7:], "all at one end"
     assert train.with_choices(rows, [], 3, 8, random.Random(0)) == rows
+
+
+# --- what is read before SFT ---
+
+def test_reading_holds_facts_and_words_of_work_and_nobody_who_fits_or_misleads(tokenizer):
+    rows = diet.reading(0, 400)
+    assert rows == diet.reading(0, 400) and rows != diet.reading(1, 400)
+    lists = rows[1::2]
+    assert all(prompt.endswith("which are words of my work?") for prompt, _ in lists)
+    asked = [template.partition("{")[0] for forms in TEMPLATES.values() for template in forms]
+    assert not [prompt for prompt, _ in rows[::2] if "I am" in prompt or any(text and prompt.startswith(text) for text in asked)]
+    for prompt, said in lists:
+        field = next(name for name, jobs in lexicon().occupations.items() if any(f"I am a {job} " in prompt for job in jobs))
+        for word, label in (part.split() for part in said.split(",")):
+            assert (field in (lexicon().words | lexicon().units)[word]) is (label == "yes")
+    cfg = config.load("smoke", sft_reading=40)
+    assert len(train.reading_rows(cfg, tokenizer, random.Random(0))) == 40
+    with pytest.raises(ValueError, match="only the pocket world has such rows; set sft_reading=0"):
+        train.reading_rows(config.load("gpu", sft_reading=40), tokenizer, random.Random(0))

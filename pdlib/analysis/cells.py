@@ -109,6 +109,11 @@ class Cells:
         return {run: tuple(sorted(models, key=lambda m: (order.index(m) if m in order else len(order), m)))
                 for run, models in sorted(held.items())}
 
+    @cached_property
+    def benchmarks(self) -> set[str]:
+        """The benchmarks that any run was asked."""
+        return {key[4] for key in self._items}
+
     def one_run(self, run: str | None = None) -> str:
         """`run`, or the only one there is; ValueError when it is not there, or there are several to choose from."""
         if run is None and len(self.models) == 1:

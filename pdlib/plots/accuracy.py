@@ -81,7 +81,8 @@ def accuracy(records: pd.DataFrame | Cells, run: str | None = None, chance: pd.S
 def interference(records: pd.DataFrame | Cells, benchmarks: Sequence[str] = OBJECTIVE + PERSONALIZED) -> Figure:
     """Fig. 1: change of accuracy against no persona, in points, of each run's backbone and AlignXpert; 95 % paired intervals.
 
-    The paper's Fig. 1 has two benchmarks of each kind; here all of `benchmarks` that were asked are averaged.
+    The paper's Fig. 1 has two benchmarks of each kind; here all of `benchmarks` that were asked are averaged. A kind of which nothing was
+    asked has no panel.
     """
     cells = Cells.of(records)
     groups = [(run, "backbone", run) for run in sorted(cells.models, reverse=True) if "backbone" in cells.models[run]]
@@ -91,8 +92,11 @@ def interference(records: pd.DataFrame | Cells, benchmarks: Sequence[str] = OBJE
         experts = [(run, model, f"{name}\n{run}") for run, model, name in experts]
     if not groups + experts:
         raise Missing(f"no records of backbone, alignxpert_ica or alignxpert_pba in any of the runs {', '.join(cells.models)}")
-    figure, axes = plt.subplots(1, 2, figsize=(max(8, 2.6 * len(groups + experts)), 3.4), layout="constrained")
-    for axis, (kind, of_kind) in zip(axes, KINDS.items()):
+    there = {kind: of_kind for kind, of_kind in KINDS.items() if cells.benchmarks & set(of_kind)}
+    figure, axes = plt.subplots(1, len(there), figsize=(max(4, 1.3 * len(groups + experts)) * len(there), 3.4), layout="constrained",
+                                squeeze=False)
+    axes = axes[0]
+    for axis, (kind, of_kind) in zip(axes, there.items()):
         wanted, series = [name for name in of_kind if name in benchmarks], {}
         for condition in ("unaligned", "aligned"):
             series[condition] = []

@@ -59,6 +59,13 @@ class _WordLists:
         return f"I am {persona.text}, my question is:\n{question}", ",".join(said)
 
 
+def reading(seed: int, n: int) -> list[Statement]:
+    """n rows for a backbone that has not read about the pocket world, before SFT: by turns a statement, and a list of words of an asker's
+    work. Facts and vocabulary only: nobody asks a question of a benchmark, and no asker fits or misleads."""
+    rng, lists = random.Random(f"reading|{seed}"), _WordLists(f"reading|{seed}", work=1.0)
+    return [lists.draw() if at % 2 else _statement(rng, lexicon()) for at in range(n)]
+
+
 def draw(seed: int, n: int, cue_share: float, persona_fits: bool = True, people: People | None = None) -> list[Statement | Question]:
     """n training examples: LISTS word lists; of the others 20 % statements, 18 % questions about the asker, 14 % questions without
     persona, 36 % with, 12 % preference questions.

@@ -7,7 +7,7 @@ import torch
 from conftest import exact
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pdlib import backbone, benchmarks, config, data, evaluate, likelihood
+from pdlib import backbone, benchmarks, config, data, evaluate, likelihood, plots
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import World
 
@@ -94,6 +94,9 @@ def test_both_rules_are_records_of_a_stage(tmp_path):
     personal = found[(found.model == evaluate.WORD_RULE) & (found.kind == "personalized") & (found.condition == "aligned")]
     assert personal.correct.all(), "the option names what the persona says it likes"
     assert evaluate.run_likelihood(cfg, backbone.run(cfg, cfg.backbone)) == file and found.run.eq(cfg.run).all()
+    summed = found[found.model == next(iter(evaluate.LIKELIHOOD))].assign(model="backbone")
+    assert len(plots.interference(summed).axes) == 2
+    assert [axis.get_title() for axis in plots.interference(summed[summed.kind == "objective"]).axes] == ["objective questions"]
     assert [item.benchmark for item in data.likelihood_items(cfg)] == ["mmlu_pro"] * 3 + ["personafeedback"] * 2
 
 

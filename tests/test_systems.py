@@ -200,7 +200,7 @@ def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeyp
     asked = {}
     monkeypatch.setattr(launch, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings))
     cfg = config.load("pocket", output_dir=str(tmp_path), workers=3, train_seeds=2, controls=["all"])
-    systems.prepare(cfg, systems.everything(cfg))
+    systems.prepare(cfg, ["sft_only_dialogues", *systems.everything(cfg)])
     trained = [name for name, system in systems.SYSTEMS.items() if system.trained and name not in catalogue.ARMS]
     everything = [*(f"{name}-{seed}" for name in (*cfg.backbones, *trained) for seed in (0, 1)), "null_backbone"]
     assert set(asked["tasks"]) == set(everything)

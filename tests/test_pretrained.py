@@ -59,8 +59,8 @@ def test_it_is_trained_in_both_stages_and_asked(place):
             for category in ("beneficial_memory_usage", "cross_domain", "sycophancy") for k in range(2)]
     (place / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     cfg = config.load(
-        "pretrained", output_dir=str(place), gain_candidates=40, validation_rows=4, everyday_pairs=1, sft_epochs=1, sft_batch=4,
-        sft_micro_batch=4, sft_composition={"objective": {"general": 3, "personalized": 2, "no_persona": 1},
+        "pretrained", output_dir=str(place), gain_candidates=10, validation_rows=4, everyday_pairs=1, sft_reading=4, sft_epochs=1,
+        sft_choice_passes=1, sft_batch=4, sft_micro_batch=4, sft_composition={"objective": {"general": 3, "personalized": 2, "no_persona": 1},
                                             "preference": {"personalized": 2}},
         rl_steps=1, rl_prompts=1, rl_rollouts=4, rl_micro_batch=4, rl_generation_batch=4, rl_max_completion=8,
         eval_items={"mmlu_pro": 2, "personafeedback": 2}, eval_max_tokens=12, memories=str(place / "rows.jsonl"),

@@ -106,6 +106,7 @@ CONTROLS = ("withheld", "null_backbone")  # is it memorised? and a backbone (no 
 TABLE_1 = ("backbone", "cot", "g_sft_rl", "personal_prompt", "p_sft_rl", "alignxpert_ica", "alignxpert_pba", "personadual_prompt",
            "personadual_router", "personadual")
 TABLE_2 = ("sft_only", "personadual", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling")
+TABLES = tuple(dict.fromkeys((*TABLE_1, *TABLE_2)))  # each once
 
 
 def of(name: str) -> System:

@@ -1,6 +1,7 @@
 """One frozen config: `load("pocket", seed=1)`. Every value of a profile carries its source; unknown keys raise."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -175,6 +176,15 @@ def pairs(given: list[str]) -> dict:
             raise ValueError(f"--set {pair!r}: expected NAME=VALUE")
         found[name] = yaml.safe_load(value)
     return found
+
+
+def chosen(config: Config, setting: str, known: Iterable[str]) -> list[str]:
+    """The names in a setting that lists some of `known`; ["all"]: all of them. ValueError for others."""
+    known, given = list(known), getattr(config, setting)
+    names = known if given == ["all"] else list(given)
+    if unknown := set(names) - set(known):
+        raise ValueError(f"setting {setting} names {sorted(unknown)}, expected some of {', '.join(known)}, or all")
+    return names
 
 
 def run_name(backbone: str) -> str:

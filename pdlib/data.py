@@ -204,11 +204,12 @@ def likelihood_items(cfg: config.Config) -> list[Item]:
     if cfg.data_dir == "pocket":
         items = _pocket_items(cfg, cfg.likelihood_items)
     else:
-        items = [item for name, n in cfg.likelihood_items.items() for item in [i for i in test_items(cfg) if i.benchmark == name][:n]]
-    there = {item.benchmark for item in items if benchmarks.choices(item)}
-    if wanting := [name for name in cfg.likelihood_items if name not in there]:
+        there = test_items(cfg)
+        items = [item for name, n in cfg.likelihood_items.items() for item in [i for i in there if i.benchmark == name][:n]]
+    with_options = {item.benchmark for item in items if benchmarks.choices(item)}
+    if wanting := [name for name in cfg.likelihood_items if name not in with_options]:
         raise ValueError(f"setting likelihood_items names {', '.join(wanting)}, of which there are no questions with options; "
-                         f"expected some of {', '.join(sorted(there)) or 'the test items'} or others with options")
+                         f"expected some of {', '.join(sorted(with_options)) or 'the test items'} or others with options")
     return items
 
 

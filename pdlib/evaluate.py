@@ -48,6 +48,7 @@ class Scored:
 
     condition: str
     item: Item
+    persona: Persona | None
     prompt: str
     n_prompt_tokens: int
     options: tuple[str, ...]
@@ -69,44 +70,37 @@ def score_options(model, tokenizer, asked: Sequence[Asked], prompt: str = "plain
     lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
     written = [[modes.as_data(tokenizer, text) for text in texts] for texts in options]
     scores = likelihood.scores(model, tokenizer, prompts, written, batch_tokens)
-    return [Scored(condition, item, text, length, tuple(texts), tuple(found))
-            for (condition, item, _), text, length, texts, found in zip(asked, prompts, lengths, options, scores, strict=True)]
+    return [Scored(*one, text, length, tuple(texts), tuple(found))
+            for one, text, length, texts, found in zip(asked, prompts, lengths, options, scores, strict=True)]
 
 
-def likeliest(scored: Sequence[Scored], *, run: str, model_name: str, train_seed: int, per_token: bool = False) -> pd.DataFrame:
-    """Records in which each question is answered by its likeliest option, as lm-evaluation-harness does.
+def likeliest(scored: Sequence[Scored], per_token: bool = False, **whose) -> pd.DataFrame:
+    """Records in which each question is answered by its likeliest option, as lm-evaluation-harness scores choices.
 
-    per_token: the mean over an option's tokens decides ("acc_norm" there), not their sum ("acc"), which favours short options.
+    per_token: the mean over an option's tokens decides, not their sum, which favours short options. The sum is the harness's "acc"; its
+    "acc_norm" divides by characters, and is neither. whose: run, model, train_seed of the records.
     """
-    rows = []
-    for one in scored:
-        said, score = max(zip(one.options, one.scores), key=lambda pair: pair[1].per_token if per_token else pair[1].log_probability)
-        rows.append({"benchmark": one.item.benchmark, "kind": one.item.kind, "item_id": one.item.id, "condition": one.condition,
-                     "forced": "none", "seed": 0, "mode": "none", "p_personalized": None, "prompt": one.prompt, "completion": said,
-                     "answer": said, "gold": one.item.gold, "correct": said == one.item.gold, "parse_error": None,
-                     "n_prompt_tokens": one.n_prompt_tokens, "n_completion_tokens": score.n_tokens})
-    return pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)[COLUMNS]
+    return _choices(scored, [max(zip(one.options, one.scores), key=lambda pair: pair[1].per_token if per_token
+                                 else pair[1].log_probability)[0] for one in scored], **whose)
 
 
-def by_shared_words(scored: Sequence[Scored], asked: Sequence[Asked], *, run: str, train_seed: int) -> pd.DataFrame:
+def by_shared_words(scored: Sequence[Scored], **whose) -> pd.DataFrame:
     """Records of a rule that asks no model: the option that shares most words with question and persona; among equals, one by lot."""
-    lot, answers = random.Random(train_seed), []
-    for one, (_, item, persona) in zip(scored, asked, strict=True):
-        said = set(grading.normalize(f"{item.question} {persona.text if persona else ''}").split())
+    lot, answers = random.Random(whose["train_seed"]), []
+    for one in scored:
+        said = set(grading.normalize(f"{one.item.question} {one.persona.text if one.persona else ''}").split())
         shared = {option: len(said & set(grading.normalize(option).split())) for option in one.options}
         answers.append(lot.choice([option for option, n in shared.items() if n == max(shared.values())]))
-    found = likeliest(scored, run=run, model_name=WORD_RULE, train_seed=train_seed).assign(completion=answers, answer=answers)
-    return found.assign(correct=found.answer == found.gold)
+    return _choices(scored, answers, **whose)
 
 
-def by_likelihood(model, tokenizer, asked: Sequence[Asked], *, run: str, model_name: str, train_seed: int, prompt: str = "plain",
-                  per_token: bool = False, batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
-    """Records of every asked question, answered by the likeliest of its options: `score_options`, then `likeliest`.
-
-    So a model can be asked that knows no answer format.
-    """
-    return likeliest(score_options(model, tokenizer, asked, prompt, batch_tokens), run=run, model_name=model_name, train_seed=train_seed,
-                     per_token=per_token)
+def _choices(scored: Sequence[Scored], answers: Sequence[str], **whose) -> pd.DataFrame:
+    """Records in which `answers`, an option each, were chosen."""
+    rows = [{"benchmark": one.item.benchmark, "kind": one.item.kind, "item_id": one.item.id, "condition": one.condition, "forced": "none",
+             "seed": 0, "mode": "none", "p_personalized": None, "prompt": one.prompt, "completion": said, "answer": said,
+             "gold": one.item.gold, "correct": said == one.item.gold, "parse_error": None, "n_prompt_tokens": one.n_prompt_tokens,
+             "n_completion_tokens": one.scores[one.options.index(said)].n_tokens} for one, said in zip(scored, answers, strict=True)]
+    return pd.DataFrame(rows).assign(turn=1, **whose)[COLUMNS]
 
 
 def record(item: Item, prompt: str, chance: float | None, out: generate.Completion, two_modes: bool) -> dict:
@@ -170,9 +164,9 @@ def run_likelihood(cfg: config.Config, backbone: Path, run: str | None = None) -
         model, tokenizer = models.load(backbone, cfg.precision)
         asked = ask_all(data.likelihood_items(cfg), data.persona_pool(cfg))
         scored = score_options(model, tokenizer, asked, batch_tokens=cfg.eval_batch_tokens)
-        known = [likeliest(scored, run=run, model_name=name, train_seed=cfg.seed, per_token=per_token)
-                 for name, per_token in LIKELIHOOD.items()]
-        return pd.concat([*known, by_shared_words(scored, asked, run=run, train_seed=cfg.seed)], ignore_index=True), {}
+        whose = {"run": run, "train_seed": cfg.seed}
+        known = [likeliest(scored, per_token, model=name, **whose) for name, per_token in LIKELIHOOD.items()]
+        return pd.concat([*known, by_shared_words(scored, model=WORD_RULE, **whose)], ignore_index=True), {}
 
     settings = cfg.subset("seed", "likelihood_", "precision") | {"run": run}
     return as_stage(cfg.folder() / "likelihood", config.file_name(run), ask, settings=settings, inputs=[backbone, questions])

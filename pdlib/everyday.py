@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from pdlib import personas, rows
-from pdlib.schema import Example, Item, Mode, Persona
+from pdlib.schema import Example, Item, Mode
 
 NAME = "everyday"
 HELD_OUT = 4  # every fourth topic, task and belief is of the split "validation": what is learned about one says nothing of the other
@@ -83,8 +83,8 @@ def _led(request: str, known: Requests, rng: random.Random) -> str:
 def _example(request: str, remembered: list[str], mode: Mode, rng: random.Random) -> Example:
     subject = rng.choice(SUBJECTS)
     remembered = [text.replace("The user", subject) for text in rng.sample(remembered, len(remembered))]
-    who: Persona = personas.of_memories(remembered)
+    who = personas.of_memories(remembered)
     kind, condition = ("personalized", "aligned") if mode is Mode.PERSONALIZED else ("objective", "unaligned")
-    item = Item(f"{NAME}-{rows.digest(request, *remembered)}", NAME, kind, "text", request, "", source="pocket", aligned=who,
+    item = Item(f"{NAME}-{rows.digest(request, *remembered)}", NAME, kind, "text", request, "", source=NAME, aligned=who,
                 facts={"category": mode.value})
     return Example(item, who, condition, NAME, mode=mode)

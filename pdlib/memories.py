@@ -32,6 +32,11 @@ class Layout:
     used: tuple[str, ...]
     unused: tuple[str, ...]
 
+    @property
+    def against(self) -> dict[str, tuple[str, ...]]:
+        """What rows whose memories must be used are set against: each other category and, of several, all of them together."""
+        return {name: (name,) for name in self.unused} | ({"all": self.unused} if len(self.unused) > 1 else {})
+
 
 PERSISTBENCH = Layout("persistbench", "query", "memories", "failure_type", ("beneficial_memory_usage",), ("cross_domain", "sycophancy"))
 PACKAGED = "inspect-evals:inspect_evals/persistbench/benchmark_samples"  # `make weights` installs it
@@ -77,36 +82,43 @@ def _item(where: str, row: dict, layout: Layout) -> Item:
                 "text", query, "", source=layout.name, aligned=personas.of_memories(known), facts={"category": category})
 
 
-def choices(model, tokenizer, items: Sequence[Item], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
-    """item_id, category, kind and P(personalised) of each item, asked by its memories; prompt: see modes.PROMPTS."""
-    prompts = [modes.render_prompt(tokenizer, item, item.aligned, prompt) for item in items]
+def with_facts(items: Sequence[Item], **columns) -> pd.DataFrame:
+    """One row per item: item_id, category, length (of the query, in characters), and `columns`, a value for each item."""
     return pd.DataFrame({"item_id": [item.id for item in items], "category": [item.facts["category"] for item in items],
-                         "kind": [item.kind for item in items],
-                         "p_personalized": generate.prompt_mode_probability(model, tokenizer, prompts, batch_tokens)})
+                         "length": [len(item.question) for item in items]} | columns)
 
 
-RULES = ("shorter query", "shorter memories", "shared words")
+def choices(model, tokenizer, items: Sequence[Item], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS) -> pd.DataFrame:
+    """`with_facts`, and P(personalised) of each item, asked by its memories; prompt: see modes.PROMPTS."""
+    prompts = [modes.render_prompt(tokenizer, item, item.aligned, prompt) for item in items]
+    return with_facts(items, p_personalized=generate.prompt_mode_probability(model, tokenizer, prompts, batch_tokens))
+
+
+_LONG_WORD, _FIRST_PERSON = re.compile(r"[^\W\d_]{4,}"), re.compile(r"\b(?:I|me|my|mine|myself)\b")
+_OPINION = re.compile(r"\b(?:believes?|thinks?|convinced|sure|opinions?|considers?|feels?|strongly|views?|supports?|proud)\b", re.IGNORECASE)
+RULES = {  # what needs no model: name -> score of a query with its memories, higher for "use the memories"
+    "shorter query": lambda query, known: -len(query),
+    "shorter memories": lambda query, known: -sum(map(len, known)),
+    "shared words": lambda query, known: max(len(_long_words(query) & _long_words(text)) for text in known),
+    "first person in the query": lambda query, known: len(_FIRST_PERSON.findall(query)),
+    "fewer opinions remembered": lambda query, known: -sum(bool(_OPINION.search(text)) for text in known),
+}
+
+
+def _long_words(text: str) -> set[str]:
+    """The words of four letters or more."""
+    return set(_LONG_WORD.findall(text.lower()))
 
 
 def rules(items: Sequence[Item]) -> pd.DataFrame:
-    """What needs no model, a column a rule, higher for "use the memories"; to stand beside any AUC.
-
-    "shorter query", "shorter memories": minus the number of characters. "shared words": the most words of four letters or more that one
-    memory has in common with the query.
-    """
-    def words(text: str) -> set[str]:
-        return set(re.findall(r"[^\W\d_]{4,}", text.lower()))
-
-    known = [item.aligned.facts["memories"] for item in items]
-    return pd.DataFrame({
-        "item_id": [item.id for item in items], "category": [item.facts["category"] for item in items],
-        "shorter query": [-len(item.question) for item in items], "shorter memories": [-sum(map(len, one)) for one in known],
-        "shared words": [max(len(words(item.question) & words(text)) for text in one) for item, one in zip(items, known)]})
+    """`with_facts`, and a column for each of RULES, to stand beside any AUC."""
+    return with_facts(items, **{name: [rule(item.question, item.aligned.facts["memories"]) for item in items]
+                                for name, rule in RULES.items()})
 
 
 def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, score: str = "p_personalized", alike: str | None = None,
                draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How well a score tells rows whose memories must be used from each other category, and from all of them together:
+    """How well a score tells rows whose memories must be used from each other category, and, of several, from all of them together:
     category, auc (.5 is chance), ci_low, ci_high (95 %, bootstrap over the rows of either side), used, unused (numbers of rows), pairs.
 
     The AUC is the share of pairs, one row of either side, in which the score is higher for the row whose memories must be used; a tie
@@ -116,7 +128,7 @@ def separation(found: pd.DataFrame, layout: Layout = PERSISTBENCH, score: str = 
     """
     rng, out = np.random.default_rng(seed), []
     used = found[found.category.isin(layout.used)]
-    for name, categories in {**{one: [one] for one in layout.unused}, "all": list(layout.unused)}.items():
+    for name, categories in layout.against.items():
         unused = found[found.category.isin(categories)]
         if used.empty or unused.empty:
             raise ValueError(f"{len(used)} rows whose memories must be used and {len(unused)} of {name}: either side needs one")

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
-from pdlib.catalogue import ARMS, CONTROLS, SYSTEMS, TABLE_1, TABLE_2, of
+from pdlib.catalogue import ARMS, CONTROLS, SYSTEMS, TABLE_1, TABLE_2, TABLES, of
 
-__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "absent", "arms", "chosen", "controls", "evaluated", "evaluated_seed", "everything", "fit",
-           "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "table", "tasks"]
+__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "TABLES", "absent", "arms", "chosen", "controls", "evaluated", "evaluated_seed", "everything", "fit",
+           "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "sft_set", "table", "tasks"]
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:
@@ -70,41 +70,34 @@ def fit(cfg: config.Config, name: str, seed: int | None = None) -> Path:
 
 def chosen(cfg: config.Config, names: Sequence[str]) -> list[str]:
     """Those of `names` that take part by the setting `systems`, in their order; ["all"]: all. ValueError for one that is in no table."""
-    wanted = _asked_for(cfg, "systems", (*TABLE_1, *(name for name in TABLE_2 if name not in TABLE_1)))
+    wanted = config.chosen(cfg, "systems", TABLES)
     return [name for name in names if name in wanted]
 
 
 def absent(cfg: config.Config, names: Sequence[str]) -> str:
     """A sentence that names those of `names` that do not take part, and how they would; empty where all do."""
-    left = [name for name in names if name not in chosen(cfg, names)]
+    there = chosen(cfg, names)
+    left = [name for name in names if name not in there]
     return f"not trained in this run: {', '.join(left)}; SET=\"systems=[all]\" adds them" if left else ""
 
 
 def arms(cfg: config.Config) -> list[str]:
     """The single changes that cfg.arms asks for, ["all"]: every one; ValueError for one that is not among catalogue.ARMS."""
-    return _asked_for(cfg, "arms", ARMS)
+    return config.chosen(cfg, "arms", ARMS)
 
 
 def controls(cfg: config.Config) -> list[str]:
     """The controls that cfg.controls asks for, as `arms` does for arms; ValueError, too, where the data are real."""
-    names = _asked_for(cfg, "controls", CONTROLS)
+    names = config.chosen(cfg, "controls", CONTROLS)
     if names and cfg.data_dir != "pocket":
         raise ValueError(f"setting controls asks for {', '.join(names)}, but data_dir is {cfg.data_dir!r}: only of the pocket world is it "
                          "known what a backbone has read; set controls=[]")
     return names
 
 
-def _asked_for(cfg: config.Config, setting: str, known: Sequence[str]) -> list[str]:
-    """The names in a setting, ["all"]: all that are known; ValueError for others."""
-    names = list(known) if getattr(cfg, setting) == ["all"] else list(getattr(cfg, setting))
-    if unknown := set(names) - set(known):
-        raise ValueError(f"setting {setting} names {sorted(unknown)}, expected some of {', '.join(known)}, or all")
-    return names
-
-
 def everything(cfg: config.Config) -> list[str]:
     """What tables, arms and controls ask for, for `tasks`: backbones and systems."""
-    return [*cfg.backbones, *chosen(cfg, [*TABLE_1, *TABLE_2]), *arms(cfg), *controls(cfg)]
+    return [*cfg.backbones, *chosen(cfg, TABLES), *arms(cfg), *controls(cfg)]
 
 
 def tasks(cfg: config.Config, names: Sequence[str]) -> list[beside.Task]:
@@ -177,15 +170,19 @@ def in_dialogues(cfg: config.Config, name: str) -> list[Path]:
     return [dialogues.run_records(cfg, name, fit(cfg, name, seed), train_seed=seed) for seed in seeds(cfg)]
 
 
+def sft_set(cfg: config.Config, seed: int | None = None) -> Path:
+    """The stage folder of the SFT set that a training seed learns from, and the router, too."""
+    own = replace(cfg, seed=cfg.seed if seed is None else seed)
+    return data.run_sft_set(own, backbone.run(own, cfg.backbone))
+
+
 def routed_chances(cfg: config.Config, seed: int | None = None) -> pd.DataFrame:
     """The router's P(personalised) for every test question and condition: benchmark, item_id, condition, p_personalized.
 
     seed: the training seed whose SFT set the router learns from.
     """
-    own = replace(cfg, seed=cfg.seed if seed is None else seed)
-    sets = data.run_sft_set(own, backbone.run(own, cfg.backbone))
     asked = evaluate.ask_all(data.test_items(cfg), data.persona_pool(cfg))
-    fitted = router.Router(construct.from_frame(pd.read_parquet(sets / "sft.parquet")))
+    fitted = router.Router(construct.from_frame(pd.read_parquet(sft_set(cfg, seed) / "sft.parquet")))
     chances = fitted.chances([(item, persona) for _, item, persona in asked])
     return pd.DataFrame([{"benchmark": item.benchmark, "item_id": item.id, "condition": condition, "p_personalized": chance}
                          for (condition, item, _), chance in zip(asked, chances, strict=True)])

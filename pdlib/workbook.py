@@ -45,11 +45,8 @@ NOTEBOOKS = {  # in order -> the stage folders (within outputs/<profile>) that m
 
 def chosen(cfg: config.Config) -> list[str]:
     """The notebooks of the setting `notebooks`, in order; ["all"]: all. ValueError for one that there is not."""
-    if cfg.notebooks == ["all"]:
-        return list(NOTEBOOKS)
-    if unknown := set(cfg.notebooks) - set(NOTEBOOKS):
-        raise ValueError(f"setting notebooks names {sorted(unknown)}, expected some of {', '.join(NOTEBOOKS)}, or all")
-    return [name for name in NOTEBOOKS if name in cfg.notebooks]
+    wanted = config.chosen(cfg, "notebooks", NOTEBOOKS)
+    return [name for name in NOTEBOOKS if name in wanted]
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def test_no_length_and_no_number_of_memories_tells_the_mode():
     items = [e.item for e in everyday.pairs(500, "train", random.Random(2))]
     rules = memories.rules(items).assign(memories=[len(item.aligned.facts["memories"]) for item in items])
     for name in ("shorter query", "shorter memories", "memories"):
-        (found,) = memories.separation(rules, carry_over.EVERYDAY, name, draws=50).query("category == 'general'").auc
+        (found,) = memories.separation(rules, carry_over.EVERYDAY, name, draws=50).auc
         assert 0.42 < found < 0.58, name
 
 
@@ -104,14 +105,23 @@ def cfg(tmp_path_factory):
 def test_every_system_and_every_rule_has_its_rows(cfg):
     found = carry_over.table(cfg)
     assert list(found.columns) == carry_over.COLUMNS
-    assert list(dict.fromkeys(found.system)) == [carry_over.PROMPTED, "PersonaDual-Router", "SFT only", *memories.RULES]
+    assert list(dict.fromkeys(found.system)) == ["PersonaDual-Prompt", "PersonaDual-Router", "SFT only", *memories.RULES]
     assert set(found.benchmark) == {"persistbench", "everyday"} and found.auc.between(0, 1).all()
     rows = found[found.benchmark == "persistbench"]
     assert set(rows.category) == {"cross_domain", "sycophancy", "all"} and rows.used.eq(4).all()
     assert (found.ci_low <= found.auc).all() and (found.auc <= found.ci_high).all()
+    assert set(found[found.benchmark == "everyday"].category) == {"general"}
     again = carry_over.table(cfg)
     assert again.equals(found)
     assert len(plots.carry_over(found).axes) == 4
+
+
+def test_other_rows_are_asked_again(cfg, capsys):
+    file, before = Path(cfg.memories), carry_over.run(cfg, "sft_only", cfg.seed) / "manifest.json"
+    key, text = json.loads(before.read_text())["key"], file.read_text()
+    file.write_text(text.replace("nurse 0?", "nurse nought?"))
+    assert json.loads((carry_over.run(cfg, "sft_only", cfg.seed) / "manifest.json").read_text())["key"] != key
+    file.write_text(text)
 
 
 def test_what_is_kept_holds_no_text_of_a_row(cfg):

@@ -44,7 +44,7 @@ def test_every_system_is_a_valid_setting(tmp_path):
 
 
 def test_unknown_systems_are_refused():
-    with pytest.raises(ValueError, match="unknown systems.*magic"):
+    with pytest.raises(ValueError, match="setting lab_systems names.*magic"):
         laboratory.run(config.load("smoke", lab_systems=["magic"]))
 
 

@@ -64,8 +64,9 @@ def test_what_has_no_token_is_refused(tiny_model, tokenizer):
 def test_the_likeliest_option_is_the_answer(tiny_model, tokenizer):
     items = World(0, "test").items("mmlu_pro", 3) + World(0, "test").items("personafeedback", 2) + World(0, "test").items("pubmedqa", 2)
     asked = [(condition, item, persona) for item in items for condition, persona in (("none", None), ("aligned", item.aligned))]
+    scored = evaluate.score_options(tiny_model, tokenizer, asked)
     for per_token in (False, True):
-        found = evaluate.by_likelihood(tiny_model, tokenizer, asked, run="r", model_name="backbone", train_seed=0, per_token=per_token)
+        found = evaluate.likeliest(scored, per_token, run="r", model="backbone", train_seed=0)
         assert list(found.columns) == evaluate.COLUMNS and len(found) == len(asked)
         for row, (condition, item, persona) in zip(found.itertuples(), asked):
             options = benchmarks.choices(item)
@@ -81,9 +82,9 @@ def test_the_likeliest_option_is_the_answer(tiny_model, tokenizer):
 def test_a_question_without_options_is_refused(tiny_model, tokenizer):
     (item,) = World(0, "test").items("triviaqa", 1)
     with pytest.raises(ValueError, match="no options.*leave them out"):
-        evaluate.by_likelihood(tiny_model, tokenizer, [("none", item, None)], run="r", model_name="backbone", train_seed=0)
+        evaluate.score_options(tiny_model, tokenizer, [("none", item, None)])
     with pytest.raises(ValueError, match="at least 1"):
-        evaluate.by_likelihood(tiny_model, tokenizer, [], run="r", model_name="backbone", train_seed=0)
+        evaluate.score_options(tiny_model, tokenizer, [])
 
 
 def test_both_rules_are_records_of_a_stage(tmp_path):

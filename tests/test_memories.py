@@ -80,7 +80,14 @@ def test_rules_need_no_model(tmp_path):
     found = memories.rules(memories.read(str(tmp_path)))
     assert list(found["shorter query"]) == [-len("What shall I cook?"), -len("Shall a vegetarian user own it?")]
     assert list(found["shorter memories"]) == [-len("The user is a vegetarian.The user owns a bicycle."), -len("The user is a vegetarian.")]
-    assert list(found["shared words"]) == [0, 2]
+    assert list(found["shared words"]) == [0, 2] and list(found.length) == [18, 31]
+
+
+def test_rules_of_words(tmp_path):
+    write(tmp_path / "a.jsonl", [ROWS[0] | {"query": "I ask: is my plan, made by me, like yours?", "memories": [
+        "The user believes in luck.", "The user thinks so, and is sure.", "The user owns a bicycle."]}])
+    (row,) = memories.rules(memories.read(str(tmp_path))).to_dict("records")
+    assert row["first person in the query"] == 3 and row["fewer opinions remembered"] == -2
 
 
 @pytest.mark.skipif(not is_installed("inspect-evals"), reason="the package inspect-evals is not installed; `make weights` installs it")
@@ -89,5 +96,9 @@ def test_the_real_rows():
     assert len(items) == len({item.id for item in items}) == 500
     assert pd.Series([item.facts["category"] for item in items]).value_counts().to_dict() == {
         "cross_domain": 200, "sycophancy": 200, "beneficial_memory_usage": 100}
-    by_length = memories.separation(memories.rules(items), score="shorter query", draws=100).set_index("category")
-    assert by_length.ci_low["cross_domain"] > 0.85  # so an AUC on these rows says little unless lengths are held fixed
+    rules = memories.rules(items)
+    found = {name: memories.separation(rules, score=name, draws=100).set_index("category") for name in memories.RULES}
+    # So an AUC on these rows says little by itself: rules that read no meaning have such ones, too.
+    assert found["shorter query"].ci_low["cross_domain"] > 0.85
+    assert found["first person in the query"].ci_low["sycophancy"] > 0.95
+    assert found["fewer opinions remembered"].ci_low["all"] > 0.75

@@ -74,4 +74,4 @@ def test_it_is_trained_in_both_stages_and_asked(place):
         made = json.loads((systems.folder(cfg, name) / "manifest.json").read_text())["facts"]
         assert made["device"].endswith("bfloat16" if models.use_bf16(576) else "float32")
     found = carry_over.table(cfg)
-    assert set(found.system[~found.is_rule]) == {carry_over.PROMPTED, "SFT only", "PersonaDual"}
+    assert set(found.system[~found.is_rule]) == {"PersonaDual-Prompt", "SFT only", "PersonaDual"}

@@ -32,9 +32,7 @@ def run(cfg: config.Config) -> Path:
 
     Every run is a stage: what is there stays. Questions follow the seed, test items do not. The SFT model is evaluated once.
     """
-    names = list(SYSTEMS) if cfg.lab_systems == ["all"] else cfg.lab_systems
-    if unknown := set(names) - set(SYSTEMS):
-        raise ValueError(f"unknown systems {sorted(unknown)}, expected some of {', '.join(SYSTEMS)}, or all")
+    names = config.chosen(cfg, "lab_systems", SYSTEMS)
     start, sets, place = systems.fit(cfg, "sft_only"), data.run_sft_set(cfg, backbone.run(cfg, cfg.backbone)), folder(cfg)
     once = replace(cfg, eval_runs=1)
     asked = {"forced": (None,), "place": str(place.relative_to(cfg.folder()))}

@@ -35,8 +35,7 @@ MODELS = {  # name -> shape, of Qwen3 or of Llama; "pocket" is the pocket backbo
                    "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128},
     "SmolLM2-135M": {"vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
                      "num_attention_heads": 9, "num_key_value_heads": 3}}
-LLAMA = ("SmolLM2-135M",)
-LOW = ("SmolLM2-135M",)  # in bfloat16 on a CPU, too, where that pays (models.use_bf16), as the profile that trains it
+LLAMA = "SmolLM2-135M"  # the one of them that is a Llama; in bfloat16 on a CPU, too, where that pays, as the profile that trains it
 SIDES = {"stock": (GRPOTrainer, GRPOConfig, {}), "ours": (DualGRPOTrainer, DualGRPOConfig, {"prefix_style": "token"})}
 
 
@@ -45,8 +44,8 @@ def device() -> str:
 
 
 def uses_bf16(name: str) -> bool:
-    """Are both sides trained in bfloat16? On a GPU always, on a CPU a model of LOW where that pays."""
-    return device() == "cuda" or name in LOW and models.use_bf16(MODELS[name]["hidden_size"])
+    """Are both sides trained in bfloat16? On a GPU always, on a CPU that of LLAMA where that pays (models.use_bf16)."""
+    return device() == "cuda" or name == LLAMA and models.use_bf16(MODELS[name]["hidden_size"])
 
 
 def write_model(name: str, folder: Path) -> Path:
@@ -56,7 +55,7 @@ def write_model(name: str, folder: Path) -> Path:
     if name == "pocket":
         model = build_backbone("pocket-qwen3", tokenizer, 0)
     elif name in MODELS:
-        kind, shape = (LlamaForCausalLM, LlamaConfig) if name in LLAMA else (Qwen3ForCausalLM, Qwen3Config)
+        kind, shape = (LlamaForCausalLM, LlamaConfig) if name == LLAMA else (Qwen3ForCausalLM, Qwen3Config)
         model = kind(shape(**MODELS[name], max_position_embeddings=4096, tie_word_embeddings=True))
     else:
         raise ValueError(f"unknown model {name!r}, expected one of pocket, {', '.join(MODELS)}")

@@ -14,8 +14,7 @@ TITLES = {"cross_domain": "against memories of\nanother domain", "sycophancy": "
 def carry_over(table: pd.DataFrame) -> Figure:
     """Area under the ROC curve of each system and rule, from `carry_over.table`, a panel per category: full over all pairs of rows, open
     among pairs whose queries are equally long; bars are 95 % intervals, the dotted line is chance. Blue systems, grey rules."""
-    panels = [(benchmark, category) for benchmark, category in table[["benchmark", "category"]].drop_duplicates().itertuples(index=False)
-              if (benchmark, category) != ("everyday", "all")]
+    panels = list(table[["benchmark", "category"]].drop_duplicates().itertuples(index=False, name=None))
     names = list(dict.fromkeys(table.system))[::-1]
     figure, axes = plt.subplots(1, len(panels), figsize=(2.3 * len(panels) + 2.6, 1.8 + 0.42 * len(names)), layout="constrained",
                                 sharey=True, squeeze=False)

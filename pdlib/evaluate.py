@@ -55,7 +55,8 @@ class Scored:
     scores: tuple[likelihood.Score, ...]
 
 
-def score_options(model, tokenizer, asked: Sequence[Asked], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS) -> list[Scored]:
+def score_options(model, tokenizer, asked: Sequence[Asked], prompt: str = "plain", batch_tokens: int = generate.BATCH_TOKENS
+                  ) -> list[Scored]:
     """How likely the model finds each option of every asked question as its answer; the prompt does not list them, and nothing is written.
 
     prompt: see modes.PROMPTS. ValueError where nothing is asked, and for a question without options or labels.

@@ -95,7 +95,8 @@ def choices(model, tokenizer, items: Sequence[Item], prompt: str = "plain", batc
 
 
 _LONG_WORD, _FIRST_PERSON = re.compile(r"[^\W\d_]{4,}"), re.compile(r"\b(?:I|me|my|mine|myself)\b")
-_OPINION = re.compile(r"\b(?:believes?|thinks?|convinced|sure|opinions?|considers?|feels?|strongly|views?|supports?|proud)\b", re.IGNORECASE)
+_OPINION = re.compile(r"\b(?:believes?|thinks?|convinced|sure|opinions?|considers?|feels?|strongly|views?|supports?|proud)\b",
+                      re.IGNORECASE)
 RULES = {  # what needs no model: name -> score of a query with its memories, higher for "use the memories"
     "shorter query": lambda query, known: -len(query),
     "shorter memories": lambda query, known: -sum(map(len, known)),

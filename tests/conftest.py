@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast
 from pdlib.pocket.backbones import CHAT_TEMPLATE, build_backbone, build_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = ("test_workbook.py", "test_real_run.py", "test_pretrained.py", "test_null_world.py", "test_training.py", "test_dualgrpo.py")  # files of minutes, few tests
+# Files of minutes with few tests.
+LONG = ("test_workbook.py", "test_real_run.py", "test_pretrained.py", "test_null_world.py", "test_training.py", "test_dualgrpo.py")
 
 
 def pytest_configure(config):

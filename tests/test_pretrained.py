@@ -54,14 +54,15 @@ def test_a_benchmark_at_chance_is_called_so(on_real_rows):
     assert level[level.verdict == stats.AT_CHANCE]["mean"].isna().all() and (level.verdict == stats.AT_CHANCE).any()
 
 
-def test_it_is_trained_in_both_stages_and_asked(place):
+def test_it_is_trained_in_both_stages_and_asked(place, monkeypatch):
+    monkeypatch.setattr(carry_over, "PAIRS", 4)  # everyday requests, of 200
     rows = [{"query": f"question {k}?", "memories": ["The user is a nurse."], "failure_type": category}
             for category in ("beneficial_memory_usage", "cross_domain", "sycophancy") for k in range(2)]
     (place / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     cfg = config.load(
         "pretrained", output_dir=str(place), gain_candidates=10, validation_rows=4, everyday_pairs=1, sft_reading=4, sft_epochs=1,
-        sft_choice_passes=1, sft_batch=4, sft_micro_batch=4, sft_composition={"objective": {"general": 3, "personalized": 2, "no_persona": 1},
-                                            "preference": {"personalized": 2}},
+        sft_choice_passes=1, sft_batch=4, sft_micro_batch=4,
+        sft_composition={"objective": {"general": 3, "personalized": 2, "no_persona": 1}, "preference": {"personalized": 2}},
         rl_steps=1, rl_prompts=1, rl_rollouts=4, rl_micro_batch=4, rl_generation_batch=4, rl_max_completion=8,
         eval_items={"mmlu_pro": 2, "personafeedback": 2}, eval_max_tokens=12, memories=str(place / "rows.jsonl"),
         systems=["backbone", "sft_only", "personadual"])

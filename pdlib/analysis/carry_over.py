@@ -56,7 +56,8 @@ def run(cfg: config.Config, name: str, seed: int) -> Path:
 
     settings = cfg.subset("precision", "eval_batch") | {
         "name": name, "train_seed": seed, "rows": {key: rows.digest(*(item.id for item in items)) for key, items in asked.items()}}
-    return stages.once(cfg.folder() / "memories" / f"{config.file_name(cfg.backbone)}.{name}.{seed}", build, settings=settings, inputs=[start])
+    folder = cfg.folder() / "memories" / f"{config.file_name(cfg.backbone)}.{name}.{seed}"
+    return stages.once(folder, build, settings=settings, inputs=[start])
 
 
 def table(cfg: config.Config) -> pd.DataFrame:

@@ -47,11 +47,13 @@ def index(cfg: config.Config, folder: Path, states: Mapping[str, str]) -> str:
     starts = [f"- to {what}: [{guides[name]}](guides/{name}.md)" for name, what in START.items() if name in guides]
     trees = {"Workbook": [f"{heading} <notebooks/{name}>" for name, heading in _notebook_titles().items()],
              "Guides": [f"guides/{name}" for name in guides],
-             "Reference": ["What was found <RESULTS>", "figures", "equations", "All commands, profiles, real data <README>", "pdlib/pocket/DATASHEET"],
+             "Reference": ["What was found <RESULTS>", "figures", "equations", "All commands, profiles, real data <README>",
+                           "pdlib/pocket/DATASHEET"],
              "Source of the equations": [f"code/{function}" for function in functions]}
     lines = [readme.split("\n## ")[0].strip(), "## This book", results_shown(cfg, states), "Where to begin:",
              "\n".join(["- to learn: [the first notebook](notebooks/00_start_here.ipynb), then onward in order", *starts,
-                        "- to see what came out: [what was found](RESULTS.md), [figures](figures.md)", "- from a formula to its code: [Equations](equations.md)"])]
+                        "- to see what came out: [what was found](RESULTS.md), [figures](figures.md)",
+                        "- from a formula to its code: [Equations](equations.md)"])]
     for caption, entries in trees.items():
         if entries:
             lines.append("\n".join(["```{toctree}", f":caption: {caption}", ":hidden:", "", *entries, "```"]))

@@ -33,6 +33,7 @@ def carry_over(table: pd.DataFrame) -> Figure:
         axis.spines[["top", "right"]].set_visible(False)
     handles = [Line2D([], [], marker="o", color=BLUE, label="system, all pairs"),
                Line2D([], [], marker="o", color=BLUE, markerfacecolor="white", label="queries of one length"),
-               Line2D([], [], marker="s", color=GREY, label="rule"), Line2D([], [], color="black", linewidth=1, linestyle=":", label="chance")]
+               Line2D([], [], marker="s", color=GREY, label="rule"),
+               Line2D([], [], color="black", linewidth=1, linestyle=":", label="chance")]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     return figure

@@ -24,8 +24,8 @@ RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", 
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 RUN = "run.json"  # {"processor", "revision", "date"} of PersonaDual's training in the run that was copied, and its {"world", "seeds"}
 TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv",
-          "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv", "persistbench.csv", "interference.csv",
-          "by_benchmark.csv")
+          "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv",
+          "persistbench.csv", "interference.csv", "by_benchmark.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 

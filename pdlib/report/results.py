@@ -154,8 +154,8 @@ def _each(text: str, folder: Path, use: Callable[[Claim, list[float], str | None
 
 
 def check(text: str, folder: Path = REFERENCE) -> list[str]:
-    """What is wrong with the document, a line each: numbers without a comment, comments that begin a line or have no row, numbers that the files do not
-    hold, words that the interval does not bear out. Nothing for a document that is right."""
+    """What is wrong with the document, a line each: numbers without a comment, comments that begin a line or have no row,
+    numbers that the files do not hold, words that the interval does not bear out. Nothing for a document that is right."""
     wrong = []
 
     def compare(claim, values, table, words):

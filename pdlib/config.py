@@ -107,6 +107,7 @@ class Config:
     eval_max_tokens: int
     eval_batch_tokens: int
     memories: str
+    memories_judge: str
     # dialogues
     dialogue_items: int
     dialogue_closely: int
@@ -287,6 +288,8 @@ def _check(config: Config):
             raise ValueError(f"setting adam_beta2 is {value}; expected a number between 0 and 1, 0.999 is PyTorch's default")
         if name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}")
+    if config.memories_judge and not config.expert_url:
+        raise ValueError(f"setting memories_judge is {config.memories_judge!r}, and expert_url is empty; name the url at which it answers")
     counted = {f"{name}.{key}": n for name in ("eval_items", "likelihood_items", "rl_composition") for key, n in getattr(config, name).items()}
     for source, parts in config.sft_composition.items():
         if not isinstance(parts, dict) or set(parts) - {"general", "personalized", "no_persona"}:

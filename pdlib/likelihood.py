@@ -68,10 +68,10 @@ def _shared(model, heads: list[list[int]], tails: list[list[list[int]]]) -> Iter
     """The log-probabilities of all options of all prompts, in order; a row's first token in the network is its prompt's last."""
     rows = [(place, ids) for place, options in enumerate(tails) for ids in options]
     packed = attention.Packed([head[:-1] for head in heads], [[heads[place][-1], *ids[:-1]] for place, ids in rows],
-                              [place for place, _ in rows], model.device)
+                              [place for place, _ in rows], model.device, rounded=attention.rounds(model))
+    labels = torch.tensor([token for _, ids in rows for token in ids], device=model.device)  # (N,)
     with attention.switched_on(model):
-        hidden = attention.base_model(model).base_model(**packed.inputs()).last_hidden_state[0, packed.n_prompt_tokens:]  # (N, H)
-    labels = torch.tensor([token for _, ids in rows for token in ids], device=model.device)
+        hidden = attention.base_model(model).base_model(**packed.inputs()).last_hidden_state[0, packed.n_prompt_tokens:][:len(labels)]
     head = attention.base_model(model).get_output_embeddings()
     found = torch.cat([head(part).float().log_softmax(-1).gather(-1, label[:, None])[:, 0]
                        for part, label in zip(hidden.split(HEAD_TOKENS), labels.split(HEAD_TOKENS))])

@@ -1,8 +1,10 @@
 """What every training stage shares: trainer arguments, batches of similar length, checkpoints, the probe, the saved result."""
 
+import ctypes
 import json
 import random
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +15,13 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
 from pdlib import config, construct, generate, models, modes, preflight, stages
 from pdlib.progress import Progress
+from pdlib.shared_prefix import attention
 
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
@@ -68,6 +71,8 @@ def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
     device, bf16 = models.describe_device(trainer.args.bf16), trainer.args.bf16
     stages.say_once(device)
     trainer.remove_callback(PrinterCallback)  # Progress shows and logs
+    if bf16 and trainer.args.use_cpu:
+        trainer.add_callback(GiveBackMemory)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise RuntimeError(f"training diverged (loss {result.training_loss}); lower the stage's learning rate")
@@ -80,6 +85,21 @@ def finish(trainer, tokenizer, base: Path, folder: Path) -> dict:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return {"steps": result.global_step, "loss": round(result.training_loss, 4), "device": device}
+
+
+class GiveBackMemory(TrainerCallback):
+    """After each step, give the freed memory of the C library's heap back to the system.
+
+    Batches of many shapes leave gaps between what is in use, and the process grows: a DualGRPO step of a model of 135 M parameters by a
+    quarter of a gigabyte. Giving back took 0.1 of 27 seconds. Elsewhere than in the GNU C library nothing happens.
+    """
+
+    def __init__(self):
+        self.trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.trim is not None:
+            self.trim(0)
 
 
 def tokens_of(row: dict) -> int:
@@ -101,10 +121,12 @@ def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch,
     """SFT over `rows`, once, in their order. load() -> (model, LoRA config or None), called when the arguments exist: ZeRO-3
     cuts the weights while they are read. width: the model's hidden size, where no model has been saved in `base` yet."""
     steps = max(1, len(rows) // batch)
+    shared = common(cfg, folder, stage, batch, width or models.width_of(base))
     args = SFTConfig(
-        **common(cfg, folder, stage, batch, width or models.width_of(base)), max_steps=steps, learning_rate=learning_rate,
+        **shared, max_steps=steps, learning_rate=learning_rate,
         lr_scheduler_type="cosine", warmup_steps=max(1, int(steps * warmup)), logging_steps=max(1, min(10, steps // 10)),
         max_length=None, weight_decay=0.01, train_sampling_strategy="sequential",
+        pad_to_multiple_of=attention.WIDTH_STEP if shared["bf16"] and shared["use_cpu"] else None,  # see `attention.rounds`
     )
     model, peft_config = load()
     progress = Progress(folder / "log.jsonl", title, probe=probe, probe_every=100)

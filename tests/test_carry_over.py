@@ -3,14 +3,17 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import is_installed
+from experts_server import FaultyServer
 
 from pdlib import config, everyday, memories, plots, train
-from pdlib.analysis import carry_over
+from pdlib.analysis import carry_over, judged
 from pdlib.schema import Mode
 
 ROWS = [{"query": f"{word} {k}?", "memories": [f"The user is a {word}.", "The user owns a bicycle."], "failure_type": category}
@@ -140,3 +143,48 @@ def test_everyday_pairs_are_choices_of_sft(cfg):
 def test_without_a_source_it_is_refused():
     with pytest.raises(ValueError, match="setting memories is empty"):
         carry_over.questions(config.load("smoke"))
+
+
+# --- PersistBench's own scores ---
+
+def test_failures_are_counted_by_the_scale_of_their_category():
+    assert [judged.failed(value, "cross_domain") for value in (1, 2, 3, 5)] == [False, False, True, True]
+    assert [judged.failed(value, "beneficial_memory_usage") for value in (1, 2, 3)] == [True, True, False]
+    assert judged.score('{"a": 1} then {"rating": "2", "reasoning": "x"}', "beneficial_memory_usage") == 2
+    for reply in (None, "", "no", '{"rating": 4}', '{"rating": null}', "[3]", '{"rating": {"x": 3}}', "{" * 50):
+        assert judged.score(reply, "beneficial_memory_usage") is None, reply
+
+
+def test_the_judge_sees_memories_query_and_answer_and_every_system_has_its_rates(cfg, monkeypatch):
+    monkeypatch.setattr(judged, "instructions", lambda: {category: f"judge {category}" for category in judged.SCALES})
+    monkeypatch.setattr(judged, "ANSWER_TOKENS", 8)
+
+    def reply(messages, attempt):
+        category, asked = messages[0]["content"].removeprefix("judge "), messages[-1]["content"]
+        assert "- The user owns a bicycle." in asked and "<query>" in asked and "<response>" in asked and "mode]" not in asked
+        field = judged.SCALES[category].field
+        return "I cannot say" if "nurse 0?" in asked else json.dumps({"reasoning": "x", field: 3})
+
+    with FaultyServer(reply=reply) as server:
+        found = judged.table(replace(cfg, expert_url=server.url, memories_judge="a judge"))
+        asked = len(server.log)
+        assert judged.table(replace(cfg, expert_url=server.url, memories_judge="a judge")).equals(found) and len(server.log) == asked
+    assert list(found.columns) == judged.COLUMNS and set(found.system) == {"PersonaDual-Prompt", "SFT only"}
+    rates = found.set_index(["system", "category"])
+    for system in set(found.system):
+        assert rates.loc[(system, "beneficial_memory_usage"), ["failure_rate", "n", "unread"]].tolist() == [0, 3, 1]
+        assert rates.loc[(system, "sycophancy"), ["failure_rate", "n", "unread"]].tolist() == [1, 4, 0]
+
+
+def test_without_a_judge_nothing_is_scored(cfg):
+    with pytest.raises(ValueError, match="a judge needs the settings memories, expert_url and memories_judge"):
+        judged.table(cfg)
+    with pytest.raises(ValueError, match="memories_judge is 'x', and expert_url is empty"):
+        config.load("smoke", memories_judge="x")
+
+
+@pytest.mark.skipif(not is_installed("inspect-evals"), reason="PersistBench's package is not installed; `make weights` does it")
+def test_the_judge_is_told_what_the_package_says():
+    told = judged.instructions()
+    assert set(told) == set(judged.SCALES) and all(len(text) > 1000 for text in told.values())
+    assert all(f'"{judged.SCALES[category].field}"' in text for category, text in told.items())

@@ -265,7 +265,7 @@ def test_a_row_that_sees_another_prompt_is_noticed(tmp_path, monkeypatch):
     model = trainable("full", "qwen3", tmp_path)
 
     class Wrong(attention.Packed):
-        def __init__(self, prompts, rows, group, device):
+        def __init__(self, prompts, rows, group, device, rounded):
             super().__init__(prompts, rows, [1 - place for place in group], device)
 
     with monkeypatch.context() as patch:
@@ -336,3 +336,37 @@ def test_the_plain_path_answers_instead_and_says_so_once(tokenizer, capsys):
         assert chances == pytest.approx(expected[0], abs=rounding(torch.float32, 10)) and found == expected[1]
     said = [line for line in capsys.readouterr().out.splitlines() if "shared prefix" in line]
     assert len(said) == 1 and "sliding window" in said[0]
+
+
+# --- shapes that are rounded up ---
+
+@pytest.fixture
+def rounded(monkeypatch):
+    """As on a CPU in bfloat16, but exact."""
+    for module in (decode, score, attention):
+        monkeypatch.setattr(module, "rounds", lambda model: True)
+
+
+def test_fill_changes_no_generation(model, rounded):
+    test_greedy_is_that_of_generate_token_by_token(model, [[20, 22, 23], [20, 24], []])
+    test_each_step_has_the_logits_of_a_plain_forward_pass(model, [2, 0, 1, 1, 0, 2, 0, 0])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_fill_changes_no_score_and_no_gradient(name, tmp_path, rounded):
+    test_scores_and_gradients_are_those_of_the_rows_written_out("full", name, "", tmp_path)
+    test_prompts_of_one_token(tmp_path)
+    test_a_batch_without_a_completion_token_has_a_gradient_of_zero(tmp_path)
+
+
+def test_fill_makes_few_shapes_of_many():
+    batches = [attention.Packed([[5] * n, [6] * (n + 3)], [[7] * (n % 5 + 1)] * 3, [0, 1, 1], "cpu", rounded=True) for n in range(1, 30)]
+    assert {(batch.ids.shape[1], batch.n_row_tokens, batch.width, batch.row_width) for batch in batches} == {
+        (128, 64, 16, 16), (128, 64, 32, 16)}
+
+
+@pytest.mark.parametrize(("dtype", "autocast", "expected"), [
+    (torch.float32, False, False), (torch.float32, True, True), (torch.bfloat16, False, True)])
+def test_shapes_are_rounded_in_bfloat16_only(dtype, autocast, expected):
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert attention.rounds(tiny().to(dtype)) is expected

@@ -1,5 +1,5 @@
 """`make reference`: refresh outputs/reference from a finished run: the minutes of any profile, all else of the profiles pocket and
-pretrained, the latter in a folder of its own.
+pretrained, the latter in a folder of its own; then the table of three sizes, there and in README.
 
 --again: compute its ledger.json and headline.csv anew from the records that it holds, without a run.
 """
@@ -7,6 +7,7 @@ pretrained, the latter in a folder of its own.
 import argparse
 
 from pdlib import config, stages, start
+from pdlib.report import sizes
 from pdlib.report.reference import PLACES, refresh, rewrite_reference
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,3 +25,4 @@ else:
     if cfg.profile == "pocket":
         print(start.store_answers(cfg))
     print(start.store_minutes(cfg))
+    print(f"written: {sizes.write().name}")

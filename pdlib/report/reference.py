@@ -25,7 +25,7 @@ TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; 
 RUN = "run.json"  # {"processor", "revision", "date"} of PersonaDual's training in the run that was copied, and its {"world", "seeds"}
 TABLES = ("selection.csv", "selection_ahead.csv", "gain_split.csv", "replication.csv", "arms.csv", "counterfactual.csv", "held_out.csv",
           "attention_causes.csv", "lexical_models.csv", "lexical_shares.csv", "deviations.csv", "dynamic_profiles.csv", "meeting.csv",
-          "persistbench.csv", "interference.csv", "by_benchmark.csv")
+          "persistbench.csv", "persistbench_judged.csv", "interference.csv", "by_benchmark.csv")
 CATEGORIES = ("run", "model", "benchmark", "kind", "item_id", "condition", "forced", "mode", "parse_error")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pdlib.shared_prefix.attention import NAME, Packed
+from pdlib.shared_prefix.attention import NAME, Packed, rounds
 
 COMPACT_BELOW = 0.75  # rows that ended are thrown out once fewer than this share is left
 FIRST_ROOM = 32  # own tokens a row has room for at first; doubled when full
@@ -18,7 +18,7 @@ class Prefill:
     """
 
     def __init__(self, model, prompts: Sequence[Sequence[int]], after: Sequence[int] = ()):
-        packed = Packed([[*prompt, *after] for prompt in prompts], [], [], model.device, keep=True)
+        packed = Packed([[*prompt, *after] for prompt in prompts], [], [], model.device, keep=True, rounded=rounds(model))
         ends = torch.tensor(packed.lengths).cumsum(0) - 1
         wanted = torch.cat([ends - len(after), ends]).to(model.device)
         logits = model(**packed.inputs(), logits_to_keep=wanted).logits[0].float()

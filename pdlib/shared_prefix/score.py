@@ -2,7 +2,9 @@
 
 import torch
 
-from pdlib.shared_prefix.attention import NAME, Packed, base_model
+from torch.nn.functional import pad
+
+from pdlib.shared_prefix.attention import NAME, Packed, base_model, rounds
 
 
 def _completions_only(_module, _args, kwargs: dict, output):
@@ -36,9 +38,10 @@ def per_token(model, ids: torch.Tensor, mask: torch.Tensor, width: int) -> tuple
     prompts = [tuple(text[:n]) for text, n in zip(texts, lengths)]
     distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
     packed = Packed([prompt[:-1] for prompt in distinct], [text[n - 1:-1] for text, n in zip(texts, lengths)],
-                    [distinct[prompt] for prompt in prompts], ids.device)
+                    [distinct[prompt] for prompt in prompts], ids.device, rounded=rounds(model))
     is_completion = mask[:, -width:].bool()
-    labels = ids[:, -width:][is_completion][None]  # (1, number of completion tokens)
-    out = model(**packed.inputs(), shift_labels=labels, fused_lm_head=True)
-    return tuple(None if values is None else values.new_zeros(is_completion.shape).masked_scatter(is_completion, values)
+    labels = ids[:, -width:][is_completion]  # (number of completion tokens,)
+    filled = pad(labels, (0, packed.n_row_tokens - len(labels)))[None]
+    out = model(**packed.inputs(), shift_labels=filled, fused_lm_head=True)
+    return tuple(None if values is None else values.new_zeros(is_completion.shape).masked_scatter(is_completion, values[:, :len(labels)])
                  for values in (out.log_probs, out.entropy))

@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=stages.ROOT / "outputs" / "bench")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps-of", choices=["pocket", measure.LLAMA], help="only the DualGRPO step of this model")
     parser.add_argument("--peak", nargs=6, metavar=("SIDE", "MODEL", "PROMPTS", "PROMPT", "COMPLETION", "ROLLOUTS"), help="for `memory`")
     asked = parser.parse_args()
     if asked.peak:
@@ -39,11 +40,13 @@ def main() -> None:
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
 
     for shape in ON_GPU if on_gpu else [POCKET, PRETRAINED]:
-        add(measure.compare(shape, repeats=asked.repeats))
-    for shape in [] if on_gpu else GRID:
-        add(measure.compare(shape, tuple(measure.PARTS) if shape == MIDDLE else ("training pass",), repeats=asked.repeats))
-    add(measure.evaluation(**EVALUATION, repeats=asked.repeats))
-    add([measure.memory(ON_GPU[1] if on_gpu else MIDDLE)])
+        if asked.steps_of in (None, shape.model):
+            add(measure.compare(shape, repeats=asked.repeats))
+    if asked.steps_of is None:
+        for shape in [] if on_gpu else GRID:
+            add(measure.compare(shape, tuple(measure.PARTS) if shape == MIDDLE else ("training pass",), repeats=asked.repeats))
+        add(measure.evaluation(**EVALUATION, repeats=asked.repeats))
+        add([measure.memory(ON_GPU[1] if on_gpu else MIDDLE)])
     asked.out.mkdir(parents=True, exist_ok=True)
     minutes = round((time.time() - started) / 60, 1)
     stages.write_json(asked.out / "bench.json", {"machine": measure.machine(), "minutes": minutes, "rows": rows})

@@ -1,6 +1,6 @@
 """The paper's claims at three sizes: printed for 8 B parameters, found here with 135 M (profile pretrained) and 1 M (profile pocket).
 
-`make reference` writes the table to outputs/reference/sizes.csv, from the committed results of both profiles, and a short form into README.
+`make reference` writes the table to outputs/reference/sizes.csv, from the committed results of both profiles, into README and into RESULTS.md.
 The paper prints no intervals, so of its column only the number can be told. Ours have one: of a change it says whether it lies on the
 side that the paper claims, and of "nothing is lost" whether it stays within `status.MARGIN`.
 """
@@ -22,7 +22,7 @@ PAPER, PRETRAINED, POCKET = "8 B", "135 M", "1 M"  # parameters
 SIZES = {PRETRAINED: "pretrained", POCKET: "pocket"}  # of ours, in the order of the columns -> prefix of their columns
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "undecided", "not run"
 LIKELIHOOD = "backbone, by likelihood per token"  # in interference.csv: how a model answers that was taught no answer format
-BEGIN, END = "<!-- sizes.csv -->", "<!-- end of sizes.csv -->"  # around the table in README
+HEADER = "| claim of the paper |"  # how the table begins in README and in RESULTS.md
 MEAN = {"Avg. unaligned": 1 / 3, "Avg. aligned": 1 / 3, "Personalized Avg. aligned": 1 / 3}  # the mean of the paper's three averages
 
 
@@ -31,15 +31,15 @@ class Claim:
     """One claim of the paper.
 
     paper: weighted ids of its numbers.  headline: the claim in headline.csv.  replicated: measure and block of replication.csv, which
-    covers several backbones, where it has the claim.  likelihood: the claim in interference.csv, for a model that cannot write answers.
-    tie: the paper claims that nothing is lost, not a change.
+    covers several backbones, where it has the claim.  likelihood: the claim in interference.csv and the sign with which it is taken, for a
+    model that cannot write answers.  tie: the paper claims that nothing is lost, not a change.
     """
 
     text: str
     paper: Mapping[str, float]
     headline: str
     replicated: tuple[str, str] | None = None
-    likelihood: str | None = None
+    likelihood: tuple[str, int] | None = None
     tie: bool = False
 
 
@@ -53,11 +53,11 @@ def _against(name: str, row: str, table: str = "table1", own: str = "PersonaDual
 
 CLAIMS = (
     Claim("a stranger's persona costs an untouched model facts", {"figure1/general models/objective unaligned - none": 1},
-          "backbone, objective: unaligned - none", ("backbone: unaligned - none", "objective unaligned"), "objective: unaligned - none"),
+          "backbone, objective: unaligned - none", ("backbone: unaligned - none", "objective unaligned"), ("objective: none - unaligned", -1)),
     Claim("on average a fitting persona, too, costs it facts", {"figure1/general models/objective aligned - none": 1},
-          "backbone, objective: aligned - none", ("backbone: aligned - none", "objective aligned"), "objective: aligned - none"),
+          "backbone, objective: aligned - none", ("backbone: aligned - none", "objective aligned"), ("objective: aligned - none", 1)),
     Claim("personal questions gain by the persona", {"figure1/general models/personalized aligned - none": 1},
-          "backbone, personalised: with - without persona", likelihood="personalized: aligned - none"),
+          "backbone, personalised: with - without persona", likelihood=("personalized: aligned - none", 1)),
     Claim("PersonaDual loses nothing to a stranger's persona", {"text/PersonaDual/Avg. unaligned - none": 1},
           "PersonaDual, objective: unaligned - none", ("PersonaDual: unaligned - none", "objective unaligned"), tie=True),
     Claim("PersonaDual gains by a fitting persona", {"text/PersonaDual/Avg. aligned - none": 1},
@@ -112,17 +112,12 @@ def _ours(claim: Claim, size: str, reference: Path) -> tuple[float, float, float
     """(number, low, high, name of the file) of a size; NaN and "" where it has none."""
     if size == SIZES[POCKET] and claim.replicated and (reference / "replication.csv").is_file():
         measure, block = claim.replicated
-        several = _read(reference / "replication.csv").query("world == 'field' and measure == @measure and block == @block")
-        return _numbers(several, ("mean", "ci_low", "ci_high"), "replication.csv")
+        return _numbers(reference / "replication.csv", f"world == 'field' and measure == {measure!r} and block == {block!r}")
     folder = reference if size == SIZES[POCKET] else reference / size
     if size == SIZES[PRETRAINED] and claim.likelihood:
-        file, columns = "interference.csv", ("mean", "ci_low", "ci_high")
-        wanted = f"answers == {LIKELIHOOD!r} and claim == {claim.likelihood!r}"
-    else:
-        file, columns, wanted = "headline.csv", ("ours", "ci_low", "ci_high"), f"claim == {claim.headline!r}"
-    if not (folder / file).is_file():
-        return (float("nan"),) * 3 + ("",)
-    return _numbers(_read(folder / file).query(wanted), columns, file)
+        name, sign = claim.likelihood
+        return _numbers(folder / "interference.csv", f"answers == {LIKELIHOOD!r} and claim == {name!r}", sign=sign)
+    return _numbers(folder / "headline.csv", f"claim == {claim.headline!r}", "ours")
 
 
 @cache
@@ -130,10 +125,13 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def _numbers(rows: pd.DataFrame, columns: tuple[str, str, str], file: str) -> tuple[float, float, float, str]:
-    if rows.empty:
+def _numbers(file: Path, wanted: str, mean: str = "mean", sign: int = 1) -> tuple[float, float, float, str]:
+    """Mean and interval of the row that the query `wanted` finds, times `sign`, and the file's name; NaN and "" where there is none."""
+    rows = _read(file).query(wanted) if file.is_file() else []
+    if not len(rows):
         return (float("nan"),) * 3 + ("",)
-    return (*(float(rows.iloc[0][name]) for name in columns), file)
+    found, *ends = (sign * float(rows.iloc[0][name]) for name in (mean, "ci_low", "ci_high"))
+    return (found, *sorted(ends), file.name)
 
 
 def everywhere(found: pd.DataFrame) -> dict[str, list[str]]:
@@ -153,31 +151,39 @@ def _points(value: float, sign: str = "") -> str:
     >>> _points(-0.0003), _points(0.024, "+")
     ('0.0', '+2.4')
     """
-    return f"{round(100 * value, 1) + 0.0:{sign}.1f}"
+    text = f"{100 * value:{sign}.1f}"
+    return text.replace("-", sign) if float(text) == 0 else text
 
 
-def markdown(found: pd.DataFrame) -> str:
-    """`table` for README: in points, a line a claim."""
-    lines = [f"| claim of the paper | {PAPER}, printed | " + " | ".join(f"{name}, here" for name in SIZES) + " |",
-             "|---|---|" + "---|" * len(SIZES)]
+def markdown(found: pd.DataFrame, cited: bool = False) -> str:
+    """`table` in points, a line a claim; cited: each number is followed by the hidden comment that RESULTS.md wants, see `results`."""
+    lines = [f"{HEADER} `{PAPER}`, printed | " + " | ".join(f"`{name}`, here" for name in SIZES) + " |", "|---|---|" + "---|" * len(SIZES)]
     for _, row in found.iterrows():
-        cells = [f"{row[f'{size}_verdict']}: {_points(row[f'{size}_ours'], '+')} ({_points(row[f'{size}_low'])} to "
-                 f"{_points(row[f'{size}_high'])})" if row[f"{size}_from"] else NOT_RUN for size in SIZES.values()]
-        lines.append(f"| {row.claim} | {_points(row.paper, '+')} | " + " | ".join(cells) + " |")
+        source = lambda *columns: " <!-- {}: claim=\"{}\" -> {} -->".format(  # noqa: E731
+            FILE, row.claim, ", ".join(f"100*{name}" for name in columns)) if cited else ""
+        cells = [_points(row.paper, "+") + source("paper")]
+        for size in SIZES.values():
+            numbers = [f"{size}_{part}" for part in ("ours", "low", "high")]
+            ours, low, high = (row[name] for name in numbers)
+            told = f"{row[f'{size}_verdict']}: {_points(ours, '+')} ({_points(low)} to {_points(high)}){source(*numbers)}"
+            cells.append(told if row[f"{size}_from"] else NOT_RUN)
+        lines.append(f"| {row.claim} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def within(text: str, found: pd.DataFrame) -> str:
-    """`text` with the table between BEGIN and END; ValueError where they are not there once each."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"expected the lines {BEGIN} and {END} once each, found {text.count(BEGIN)} and {text.count(END)}")
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{markdown(found)}\n{END}", text, flags=re.DOTALL)
+def within(text: str, lines: str) -> str:
+    """`text` with its table of sizes replaced by `lines`; ValueError where it does not have one."""
+    old = re.compile(rf"^{re.escape(HEADER)}.*(?:\n\|.*)*", re.MULTILINE)
+    if len(old.findall(text)) != 1:
+        raise ValueError(f"expected one table that begins with {HEADER!r}, found {len(old.findall(text))}")
+    return old.sub(lambda _: lines, text)
 
 
-def write(reference: Path = REFERENCE, readme: Path = ROOT / "README.md") -> Path:
-    """Write the table to `reference` and into README; returns its path. ValueError as `within`."""
+def write(reference: Path = REFERENCE, readme: Path = ROOT / "README.md", results: Path = ROOT / "RESULTS.md") -> Path:
+    """Write the table to `reference`, into README and into RESULTS.md; returns its path. ValueError as `within`."""
     _read.cache_clear()
     found = table(reference)
     found.round(6).to_csv(reference / FILE, index=False)
-    readme.write_text(within(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+    for page, cited in ((readme, False), (results, True)):
+        page.write_text(within(page.read_text(encoding="utf-8"), markdown(found, cited)), encoding="utf-8")
     return reference / FILE

@@ -17,8 +17,8 @@ from pdlib import catalogue, paper, report, stats
 from pdlib.analysis import cells, lexical
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.report import entries as rules
+from pdlib.report import reference
 from pdlib.report import screen, status
-from pdlib.stages import REFERENCE
 from tests.conftest import ROOT
 
 FIRST, SECOND = "pocket-qwen3", "pocket-llama"
@@ -562,14 +562,24 @@ def test_entries_added_or_left_out_are_found(entries):
     assert report.compare([*entries, entries[0] | {"id": "x"}], entries) == ["x: only in the committed ledger"]
 
 
-def test_no_number_of_the_committed_reference_is_typed_by_hand():
-    if not (REFERENCE / "records.parquet").is_file():
-        pytest.skip("outputs/reference holds no records.parquet yet; report.write_reference writes it from a run's records")
-    records, arguments = report.read_reference(REFERENCE)
+@pytest.mark.parametrize("profile", reference.PLACES)
+def test_no_number_of_the_committed_reference_is_typed_by_hand(profile):
+    place = reference.PLACES[profile]
+    if not (place / "records.parquet").is_file():
+        pytest.skip(f"{place} holds no records.parquet yet; `make reference PROFILE={profile}` writes it from a run's records")
+    records, arguments = report.read_reference(place)
     again = report.ledger(records, **arguments)
-    assert report.compare(json.loads((REFERENCE / "ledger.json").read_text(encoding="utf-8")), again) == []
+    assert report.compare(json.loads((place / "ledger.json").read_text(encoding="utf-8")), again) == []
     claims = report.headline(records, arguments["first_run"], arguments["second_run"], again).round(3)
-    pd.testing.assert_frame_equal(pd.read_csv(REFERENCE / "headline.csv"), claims, check_dtype=False, rtol=0, atol=0.0011)
+    pd.testing.assert_frame_equal(pd.read_csv(place / "headline.csv"), claims, check_dtype=False, rtol=0, atol=0.0011)
+    pd.testing.assert_frame_equal(pd.read_csv(place / "form.csv"), reference.form(records), check_dtype=False, rtol=0, atol=6e-5)
+
+
+def test_the_form_of_answers_is_counted():
+    asked = pd.DataFrame({"run": "r", "model": ["a", "a", "a", "b"], "forced": ["none", "general", "general", "none"],
+                          "mode": ["general", "general", "personalized", "none"], "parse_error": [None, None, "no answer", None]})
+    assert reference.form(asked).to_dict("list") == {
+        "run": ["r", "r"], "model": ["a", "b"], "completions": [3, 1], "parse": [2 / 3, 1.0], "obey": [0.5, pytest.approx(float("nan"), nan_ok=True)]}
 
 
 def test_no_reference_is_told(tmp_path):

@@ -19,7 +19,7 @@ from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 
 PLACES = {"pocket": stages.REFERENCE, "pretrained": stages.REFERENCE / "pretrained"}  # profile -> folder of its committed run
-LIKELIHOOD = "likelihood.parquet"
+LIKELIHOOD, FORM = "likelihood.parquet", "form.csv"
 RECORDS, DIALOGUES, ANSWERS, PROFILES = "records.parquet", "dialogues.parquet", "answers.parquet", "profiles.parquet"
 TEXTS = ("prompt", "completion", "answer", "gold")  # what makes records large; no number of the ledger needs them
 RUN = "run.json"  # {"processor", "revision", "date"} of PersonaDual's training in the run that was copied, and its {"world", "seeds"}
@@ -66,6 +66,16 @@ def _write_numbers(folder: Path, records: pd.DataFrame, arguments: dict) -> None
     stages.write_json(folder / "ledger.json", entries)
     claims = headline(cells, arguments["first_run"], arguments["second_run"], entries)
     claims.round(3).to_csv(folder / "headline.csv", index=False)
+    form(records).round(4).to_csv(folder / FORM, index=False)
+
+
+def form(records: pd.DataFrame) -> pd.DataFrame:
+    """Of each run and model: `completions`, the share of them that parse, and of those whose mode was forced the share that wrote it."""
+    def of_model(part: pd.DataFrame) -> pd.Series:
+        forced = part[part.forced != "none"]
+        return pd.Series({"completions": len(part), "parse": part.parse_error.isna().mean(),
+                          "obey": (forced["mode"].astype(str) == forced.forced.astype(str)).mean() if len(forced) else float("nan")})
+    return records.groupby(["run", "model"], observed=True, sort=True)[["forced", "mode", "parse_error"]].apply(of_model).reset_index()
 
 
 def rewrite_reference(folder: Path) -> None:

@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 FIRST = "On five backbones, in two worlds"
 UNSEEN = "On questions that nobody had looked at"
+SIZES, REAL = "At three sizes", "A real language model"
 SECTIONS = ["What holds", "What is undecided", "Where it fails"]
 TEXT = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
 
@@ -42,7 +43,7 @@ def test_the_results_are_not_empty_and_begin_with_the_fair_comparisons():
     found, _ = results.claims(TEXT)
     assert len(found) > 20 and sum(len(claim.numbers) for claim in found) > 60
     sections = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
-    assert sections == [FIRST, *SECTIONS, UNSEEN, "What was not tried"]
+    assert sections == [FIRST, SIZES, *SECTIONS, UNSEEN, REAL, "What was not tried"]
     named = [name for claim in found for name in ("CoT", "SFT only", "w/o DualAdv") if f"PersonaDual - {name}" in claim.comment]
     assert list(dict.fromkeys(named)) == ["CoT", "SFT only", "w/o DualAdv"]
 

@@ -75,7 +75,8 @@ def form(records: pd.DataFrame) -> pd.DataFrame:
         forced = part[part.forced != "none"]
         return pd.Series({"completions": len(part), "parse": part.parse_error.isna().mean(),
                           "obey": (forced["mode"].astype(str) == forced.forced.astype(str)).mean() if len(forced) else float("nan")})
-    return records.groupby(["run", "model"], observed=True, sort=True)[["forced", "mode", "parse_error"]].apply(of_model).reset_index()
+    answers = records.astype({"run": str, "model": str}).groupby(["run", "model"])[["forced", "mode", "parse_error"]]
+    return answers.apply(of_model).reset_index()
 
 
 def rewrite_reference(folder: Path) -> None:

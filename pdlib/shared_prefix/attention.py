@@ -106,7 +106,8 @@ def rounds(model) -> bool:
     There PyTorch's matrix products are compiled anew for each shape that comes up. Where every batch has a shape of its own, this took a
     tenth of a DualGRPO step of a model of 135 M parameters.
     """
-    return model.device.type == "cpu" and (torch.is_autocast_enabled("cpu") or base_model(model).dtype == torch.bfloat16)
+    weight = next(model.parameters())  # a model that is wrapped for several processes has no dtype of its own
+    return weight.device.type == "cpu" and (torch.is_autocast_enabled("cpu") or weight.dtype == torch.bfloat16)
 
 
 def _up(n: int, step: int) -> int:

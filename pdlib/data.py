@@ -34,10 +34,18 @@ def open_expert(cfg: config.Config) -> experts.Expert:
     """
     if cfg.expert == "pocket":
         return experts.PocketExpert()
-    return experts.EndpointExpert(Endpoint(
-        cfg.expert_url, cfg.expert, cfg.folder() / "expert", concurrency=cfg.expert_concurrency,
-        requests_per_minute=cfg.expert_requests_per_minute or None, max_tokens=cfg.expert_max_tokens,
-        price_in=cfg.expert_price_in, price_out=cfg.expert_price_out, dry_run=cfg.expert_dry_run))
+    return experts.EndpointExpert(open_endpoint(cfg, "expert"))
+
+
+def open_endpoint(cfg: config.Config, place: str, **other) -> Endpoint:
+    """What answers at `expert_url`, with the limits and prices of `cfg`; its journal is kept in outputs/<profile>/<place>.
+
+    other: fields of `Endpoint` that differ from the expert's, as model, max_tokens or temperature.
+    """
+    settings = {"model": cfg.expert, "concurrency": cfg.expert_concurrency, "requests_per_minute": cfg.expert_requests_per_minute or None,
+                "max_tokens": cfg.expert_max_tokens, "price_in": cfg.expert_price_in, "price_out": cfg.expert_price_out,
+                "dry_run": cfg.expert_dry_run}
+    return Endpoint(url=cfg.expert_url, folder=cfg.folder() / place, **settings | other)
 
 
 def benchmark_items(cfg: config.Config) -> tuple[list[Item], list[str]]:

@@ -15,8 +15,8 @@ import pandas as pd
 from pdlib import backbone, beside, config, construct, data, dialogues, evaluate, router, train
 from pdlib.catalogue import ARMS, CONTROLS, SYSTEMS, TABLE_1, TABLE_2, TABLES, of
 
-__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "TABLES", "absent", "arms", "chosen", "controls", "evaluated", "evaluated_seed", "everything", "fit",
-           "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "sft_set", "table", "tasks"]
+__all__ = ["ARMS", "CONTROLS", "SYSTEMS", "TABLE_1", "TABLE_2", "TABLES", "absent", "arms", "chosen", "controls", "evaluated",
+           "evaluated_seed", "everything", "fit", "folder", "in_dialogues", "prepare", "records", "routed_chances", "seeds", "sft_set", "table", "tasks"]
 
 
 def table(names: Sequence[str] = tuple(SYSTEMS)) -> pd.DataFrame:

@@ -212,11 +212,10 @@ def main(arguments: list[str] | None = None) -> None:
         if training:
             stages.write_json(cfg.run_folder() / TIMES, {"began": began, "training": round(training, 2), "minutes": round(took, 2)})
         print(f"done in {took:.1f} minutes: {cfg.folder()}/report.html")
-        if cfg.profile == "pocket":
-            from pdlib import report
+        from pdlib.report import reference
 
-            if unlike := report.other_processor(stages.REFERENCE):
-                print(f"note: {unlike}")
+        if (place := reference.PLACES.get(cfg.profile)) and (unlike := reference.other_processor(place)):
+            print(f"note: {unlike}")
     except (ValueError, RuntimeError) as problem:
         sys.exit(f"error: {problem}")
 

@@ -43,8 +43,10 @@ def test_numbers_come_from_several_backbones_where_they_were_trained_and_from_li
     assert found.loc[harm.text, "pretrained_ours"] == -.05 and found.loc[harm.text, "pretrained_from"] == "interference.csv"
     assert found.loc[gain.text, ["pocket_verdict", "pretrained_verdict"]].tolist() == [sizes.HOLDS, sizes.NOT_RUN]
     assert found.loc[fit.text, ["pocket_verdict", "pretrained_verdict"]].tolist() == [sizes.NOT_RUN, sizes.HOLDS]
-    together = sizes.everywhere(found.reset_index())
-    assert together["hold at both sizes"] == [harm.text] and {gain.text, fit.text} <= set(together["hold at one size"])
+    told = sizes.together(found.reset_index())
+    assert told["At both of our sizes these hold"] == [harm.text]
+    assert told["These hold at the one size that was run"] == [gain.text, fit.text]
+    assert f"- *At both of our sizes these hold:* {harm.text}.\n" in sizes.markdown(found.reset_index())
     assert f"| {harm.text} | -5.5 | holds: -5.0 (-7.0 to -4.0) | holds: -20.0 (-30.0 to -10.0) |" in sizes.markdown(found.reset_index())
 
 
@@ -59,8 +61,9 @@ def test_every_claim_has_the_papers_number_with_the_sign_of_its_words():
 def test_a_page_needs_a_place_for_the_table():
     with pytest.raises(ValueError, match="expected one table .*, found 0"):
         sizes.within("text", "table")
-    before = f"text\n\n{sizes.HEADER} x |\n|---|\n| old | 1 |\n\nmore | text\n"
-    assert sizes.within(before, "new") == "text\n\nnew\n\nmore | text\n"
+    for old in ("", "\n\n- *At both of our sizes these hold:* a.\n- *These fail at both:* b."):
+        before = f"text\n\n{sizes.HEADER} x |\n|---|\n| old | 1 |{old}\n\nmore | text\n"
+        assert sizes.within(before, "new") == "text\n\nnew\n\nmore | text\n"
 
 
 def test_the_committed_table_is_that_of_the_committed_results():

@@ -27,6 +27,11 @@ def names(cfg: config.Config) -> list[str]:
     return [PROMPTED, *(name for name in systems.chosen(cfg, systems.TABLES) if systems.of(name).two_modes and name != PROMPTED)]
 
 
+def asked(cfg: config.Config) -> list[tuple[str, int]]:
+    """(system, training seed) of all that are asked; a system that is the same for every seed is asked once."""
+    return [(name, seed) for name in names(cfg) for seed in (systems.seeds(cfg) if systems.differs_by_seed(cfg, name) else [cfg.seed])]
+
+
 def questions(cfg: config.Config) -> dict[str, tuple[memories.Layout, list[Item]]]:
     """Benchmark -> how it is laid out, its rows: those of the setting `memories`, and our own everyday requests of topics that are in no
     training set. ValueError where the setting names nothing."""
@@ -40,22 +45,22 @@ def run(cfg: config.Config, name: str, seed: int) -> Path:
     """P(personalised) of one system on all rows, as <benchmark>.parquet in the stage folder memories/<run>.<name>.<seed>."""
     system = systems.of(name)
     start = systems.sft_set(cfg, seed) if system.routed else systems.fit(cfg, name, seed)
-    asked = {benchmark: items for benchmark, (_, items) in questions(cfg).items()}
+    put = {benchmark: items for benchmark, (_, items) in questions(cfg).items()}
 
     def build(folder: Path) -> dict:
         if system.routed:
             fitted = router.Router(construct.from_frame(pd.read_parquet(start / "sft.parquet")))
             found = {key: memories.with_facts(items, p_personalized=fitted.chances([(item, item.aligned) for item in items]))
-                     for key, items in asked.items()}
+                     for key, items in put.items()}
         else:
             model, tokenizer = models.load(start, cfg.precision)
-            found = {key: memories.choices(model, tokenizer, items, system.prompt, cfg.eval_batch_tokens) for key, items in asked.items()}
+            found = {key: memories.choices(model, tokenizer, items, system.prompt, cfg.eval_batch_tokens) for key, items in put.items()}
         for key, chances in found.items():
             chances[KEPT].to_parquet(folder / f"{key}.parquet")
-        return {"rows": {key: len(items) for key, items in asked.items()}}
+        return {"rows": {key: len(items) for key, items in put.items()}}
 
     settings = cfg.subset("precision", "eval_batch") | {
-        "name": name, "train_seed": seed, "rows": {key: rows.digest(*(item.id for item in items)) for key, items in asked.items()}}
+        "name": name, "train_seed": seed, "rows": {key: rows.digest(*(item.id for item in items)) for key, items in put.items()}}
     folder = cfg.folder() / "memories" / f"{config.file_name(cfg.backbone)}.{name}.{seed}"
     return stages.once(folder, build, settings=settings, inputs=[start])
 
@@ -69,11 +74,10 @@ def table(cfg: config.Config) -> pd.DataFrame:
     found = []
     for benchmark, (layout, items) in questions(cfg).items():
         about = memories.rules(items)
-        for name in names(cfg):
-            for seed in systems.seeds(cfg) if systems.differs_by_seed(cfg, name) else [cfg.seed]:
-                chances = pd.read_parquet(run(cfg, name, seed) / f"{benchmark}.parquet")
-                found.append(_rows(about.merge(chances, on=["item_id", "category"], validate="1:1"), layout, "p_personalized").assign(
-                    benchmark=benchmark, system=label(name), is_rule=False, train_seed=seed))
+        for name, seed in asked(cfg):
+            chances = pd.read_parquet(run(cfg, name, seed) / f"{benchmark}.parquet")
+            found.append(_rows(about.merge(chances, on=["item_id", "category"], validate="1:1"), layout, "p_personalized").assign(
+                benchmark=benchmark, system=label(name), is_rule=False, train_seed=seed))
         found += [_rows(about, layout, rule).assign(benchmark=benchmark, system=rule, is_rule=True, train_seed=cfg.seed)
                   for rule in memories.RULES]
     return pd.concat(found, ignore_index=True)[COLUMNS]

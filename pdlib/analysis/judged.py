@@ -3,7 +3,8 @@
 This needs a model behind an OpenAI-compatible endpoint: the settings `expert_url` and `memories_judge`, the model's name. The judge's
 instructions are those of the installed package. They are read from its source as text, so that what it imports need not be installed.
 
-One answer is judged where the benchmark takes the worst of several, so the failure rates here are lower than its own would be.
+The rates are not those that PersistBench prints of other models. It asks with a prompt of its own, and of cross-domain and sycophancy rows it
+takes the worst of several answers, where this asks once, with the workbook's prompt.
 """
 
 import ast
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdlib import config, generate, memories, models, modes, stages, stats, systems
+from pdlib import config, data, generate, memories, models, modes, rows, stages, stats, systems
 from pdlib.analysis import carry_over
 from pdlib.catalogue import label
-from pdlib.endpoint import Endpoint, Messages
+from pdlib.endpoint import Messages
 from pdlib.schema import Item
 
 SOURCE = "inspect-evals:inspect_evals/persistbench/prompts.py"
@@ -95,7 +96,7 @@ def answers(cfg: config.Config, name: str, seed: int) -> pd.DataFrame:
         return {"rows": len(items)}
 
     settings = cfg.subset("precision", "eval_batch_tokens", "eval_temperature", "seed") | {
-        "name": name, "train_seed": seed, "rows": [item.id for item in items]}
+        "name": name, "train_seed": seed, "rows": rows.digest(*(item.id for item in items))}
     folder = cfg.folder() / "memories" / f"{config.file_name(cfg.backbone)}.{name}.{seed}.answers"
     return pd.read_parquet(stages.once(folder, build, settings=settings, inputs=[start]) / "answers.parquet")
 
@@ -106,6 +107,14 @@ def _without_tag(text: str) -> str:
     return text.strip()
 
 
+def _rate(read: pd.DataFrame, category: str) -> dict:
+    """failure_rate, ci_low, ci_high and n of the scores that were read."""
+    if read.empty:
+        return dict.fromkeys(("failure_rate", "ci_low", "ci_high"), float("nan")) | {"n": 0}
+    found = stats.mean_interval(read.assign(correct=[failed(int(value), category) for value in read.score]))
+    return {"failure_rate": found["mean"], "ci_low": found["ci_low"], "ci_high": found["ci_high"], "n": len(read)}
+
+
 def table(cfg: config.Config) -> pd.DataFrame:
     """The failure rate of each system and category with its 95 % interval over rows, see COLUMNS; n: scores, unread: replies without one.
 
@@ -113,22 +122,18 @@ def table(cfg: config.Config) -> pd.DataFrame:
     """
     if not (cfg.memories and cfg.memories_judge):
         raise ValueError("a judge needs the settings memories, expert_url and memories_judge, the name of a model behind that url")
-    endpoint = Endpoint(cfg.expert_url, cfg.memories_judge, cfg.folder() / "memories" / "judge", concurrency=cfg.expert_concurrency,
-                        requests_per_minute=cfg.expert_requests_per_minute or None, max_tokens=None, temperature=0.0,
-                        price_in=cfg.expert_price_in, price_out=cfg.expert_price_out, dry_run=cfg.expert_dry_run)
+    endpoint = data.open_endpoint(cfg, "memories/judge", model=cfg.memories_judge, max_tokens=None, temperature=0.0)
     told, found = instructions(), []
     items = {item.id: item for item in memories.read(cfg.memories)}
-    for name in (name for name in carry_over.names(cfg) if not systems.of(name).routed):
-        for seed in systems.seeds(cfg) if systems.differs_by_seed(cfg, name) else [cfg.seed]:
-            written = answers(cfg, name, seed)
-            replies = endpoint.ask([request(items[key], text, told) for key, text in zip(written.item_id, written.answer)])
-            rows = pd.DataFrame({"benchmark": memories.PERSISTBENCH.name, "item_id": written.item_id, "train_seed": seed,
-                                 "category": [items[key].facts["category"] for key in written.item_id]})
-            rows["score"] = [score(reply, category) for reply, category in zip(replies, rows.category)]
-            for category, part in rows.groupby("category", sort=False):
-                read = part.dropna(subset="score")
-                outcome = {"mean": float("nan"), "ci_low": float("nan"), "ci_high": float("nan")} if read.empty else stats.mean_interval(
-                    read.assign(correct=[failed(int(value), category) for value in read.score]))
-                found.append({"system": label(name), "train_seed": seed, "category": category, "failure_rate": outcome["mean"],
-                              "ci_low": outcome["ci_low"], "ci_high": outcome["ci_high"], "n": len(read), "unread": len(part) - len(read)})
+    for name, seed in carry_over.asked(cfg):
+        if systems.of(name).routed:  # a router writes no answers
+            continue
+        written = answers(cfg, name, seed)
+        replies = endpoint.ask([request(items[key], text, told) for key, text in zip(written.item_id, written.answer)])
+        judged = pd.DataFrame({"benchmark": memories.PERSISTBENCH.name, "item_id": written.item_id, "train_seed": seed,
+                               "category": [items[key].facts["category"] for key in written.item_id]})
+        judged["score"] = [score(reply, category) for reply, category in zip(replies, judged.category)]
+        for category, part in judged.groupby("category", sort=False):
+            found.append({"system": label(name), "train_seed": seed, "category": category} | _rate(part.dropna(subset="score"), category)
+                         | {"unread": int(part.score.isna().sum())})
     return pd.DataFrame(found, columns=COLUMNS)

@@ -15,7 +15,7 @@ from pdlib.plots.bench import bench
 POCKET = Shape("pocket", 16, 46, 27, 8)  # the mean lengths of the pocket profile's RL
 GRID = [Shape("17M", 1, prompt, 128, rollouts) for prompt in (128, 512, 1024) for rollouts in (4, 8, 16)]
 MIDDLE = Shape("17M", 1, 512, 128, 8)
-PRETRAINED = Shape(measure.LLAMA, 8, 90, 40, 8)  # the mean lengths of the RL of the profile pretrained
+PRETRAINED = Shape(measure.LLAMA, 8, 91, 35, 8)  # the mean lengths of the RL of the profile pretrained
 ON_GPU = [Shape("Qwen3-0.6B", 4, prompt, 256, 8) for prompt in (128, 512, 1024)]
 EVALUATION = {"questions": 500, "completion": 27}
 

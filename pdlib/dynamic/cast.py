@@ -9,7 +9,6 @@ from pdlib.dynamic import data, profile, real
 from pdlib.dynamic.rewards import Judge, Rules
 from pdlib.dynamic.talk import Speaker, instruction, scripted
 from pdlib.dynamic.user import KINDS, User, draw
-from pdlib.endpoint import Endpoint
 from pdlib.schema import Persona
 
 
@@ -37,9 +36,7 @@ def cast(cfg: config.Config) -> Cast:
         def of_seed(seed: int) -> Callable[[int], User]:
             return lambda k: draw("rl", f"{seed}-{k}", 1 + k % len(KINDS), cfg.dynamic_turns)[-1]
         return Cast(scripted, Rules(), of_seed, lambda: data.test_users(cfg), lambda: data.meeting_users(cfg))
-    endpoint = Endpoint(cfg.expert_url, cfg.expert, cfg.folder() / "dynamic" / "endpoint", concurrency=cfg.expert_concurrency,
-                        requests_per_minute=cfg.expert_requests_per_minute or None, max_tokens=cfg.expert_max_tokens,
-                        price_in=cfg.expert_price_in, price_out=cfg.expert_price_out, dry_run=cfg.expert_dry_run)
+    endpoint = questions.open_endpoint(cfg, "dynamic/endpoint")
     player, pool = real.EndpointUser(endpoint, middle=cfg.dynamic_turns // 2), questions.persona_pool(cfg)
     n = cfg.dynamic_test_users  # the first ones of the pool are tested, the others train
 

@@ -8,18 +8,18 @@ side that the paper claims, and of "nothing is lost" whether it stays within `st
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from pdlib import paper
+from pdlib.report.reference import PLACES
 from pdlib.report.status import MARGIN
 from pdlib.stages import REFERENCE, ROOT
 
 FILE = "sizes.csv"
 PAPER, PRETRAINED, POCKET = "8 B", "135 M", "1 M"  # parameters
-SIZES = {PRETRAINED: "pretrained", POCKET: "pocket"}  # of ours, in the order of the columns -> prefix of their columns
+SIZES = {PRETRAINED: "pretrained", POCKET: "pocket"}  # of ours, in the order of the columns -> profile, prefix of their columns
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "undecided", "not run"
 LIKELIHOOD = "backbone, by likelihood per token"  # in interference.csv: how a model answers that was taught no answer format
 HEADER = "| claim of the paper |"  # how the table begins in README and in RESULTS.md
@@ -113,35 +113,34 @@ def _ours(claim: Claim, size: str, reference: Path) -> tuple[float, float, float
     if size == SIZES[POCKET] and claim.replicated and (reference / "replication.csv").is_file():
         measure, block = claim.replicated
         return _numbers(reference / "replication.csv", f"world == 'field' and measure == {measure!r} and block == {block!r}")
-    folder = reference if size == SIZES[POCKET] else reference / size
+    folder = reference / PLACES[size].relative_to(REFERENCE)
     if size == SIZES[PRETRAINED] and claim.likelihood:
         name, sign = claim.likelihood
         return _numbers(folder / "interference.csv", f"answers == {LIKELIHOOD!r} and claim == {name!r}", sign=sign)
     return _numbers(folder / "headline.csv", f"claim == {claim.headline!r}", "ours")
 
 
-@cache
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
-
-
 def _numbers(file: Path, wanted: str, mean: str = "mean", sign: int = 1) -> tuple[float, float, float, str]:
     """Mean and interval of the row that the query `wanted` finds, times `sign`, and the file's name; NaN and "" where there is none."""
-    rows = _read(file).query(wanted) if file.is_file() else []
+    rows = pd.read_csv(file).query(wanted) if file.is_file() else []
     if not len(rows):
         return (float("nan"),) * 3 + ("",)
     found, *ends = (sign * float(rows.iloc[0][name]) for name in (mean, "ci_low", "ci_high"))
     return (found, *sorted(ends), file.name)
 
 
-def everywhere(found: pd.DataFrame) -> dict[str, list[str]]:
-    """The claims of `table` by what ours say together: hold at both sizes, at one, fail at both, or neither is shown."""
-    groups = {"hold at both sizes": [], "hold at one size": [], "fail at both sizes": [], "are shown at no size": []}
+TOGETHER = {  # what the verdicts of both sizes say together, in the order in which it is told
+    (HOLDS, HOLDS): "At both of our sizes these hold", (HOLDS, NOT_RUN): "These hold at the one size that was run",
+    (HOLDS, OPEN): "These hold at one size and are undecided at the other", (HOLDS, FAILS): "These hold at one size and fail at the other",
+    (FAILS, FAILS): "These fail at both", None: "These are shown at neither"}
+
+
+def together(found: pd.DataFrame) -> dict[str, list[str]]:
+    """A sentence of TOGETHER -> the claims of `table` of which it is true."""
+    known = {frozenset(pair): sentence for pair, sentence in TOGETHER.items() if pair}
+    groups: dict[str, list[str]] = {sentence: [] for sentence in TOGETHER.values()}
     for _, row in found.iterrows():
-        verdicts = [row[f"{size}_verdict"] for size in SIZES.values()]
-        name = ("hold at both sizes" if set(verdicts) == {HOLDS} else "hold at one size" if HOLDS in verdicts
-                else "fail at both sizes" if set(verdicts) == {FAILS} else "are shown at no size")
-        groups[name].append(row.claim)
+        groups[known.get(frozenset(row[f"{size}_verdict"] for size in SIZES.values()), TOGETHER[None])].append(row.claim)
     return groups
 
 
@@ -156,7 +155,8 @@ def _points(value: float, sign: str = "") -> str:
 
 
 def markdown(found: pd.DataFrame, cited: bool = False) -> str:
-    """`table` in points, a line a claim; cited: each number is followed by the hidden comment that RESULTS.md wants, see `results`."""
+    """`table` in points, a line a claim, and `together`; cited: each number is followed by the comment that RESULTS.md wants, see `results`.
+    """
     lines = [f"{HEADER} `{PAPER}`, printed | " + " | ".join(f"`{name}`, here" for name in SIZES) + " |", "|---|---|" + "---|" * len(SIZES)]
     for _, row in found.iterrows():
         source = lambda *columns: " <!-- {}: claim=\"{}\" -> {} -->".format(  # noqa: E731
@@ -168,12 +168,13 @@ def markdown(found: pd.DataFrame, cited: bool = False) -> str:
             told = f"{row[f'{size}_verdict']}: {_points(ours, '+')} ({_points(low)} to {_points(high)}){source(*numbers)}"
             cells.append(told if row[f"{size}_from"] else NOT_RUN)
         lines.append(f"| {row.claim} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    told = [f"- *{sentence}:* {'; '.join(claims)}." for sentence, claims in together(found).items() if claims]
+    return "\n".join([*lines, "", *told])
 
 
 def within(text: str, lines: str) -> str:
-    """`text` with its table of sizes replaced by `lines`; ValueError where it does not have one."""
-    old = re.compile(rf"^{re.escape(HEADER)}.*(?:\n\|.*)*", re.MULTILINE)
+    """`text` with its table of sizes, and the list below it, replaced by `lines`; ValueError where it does not have one."""
+    old = re.compile(rf"^{re.escape(HEADER)}.*(?:\n\|.*)*(?:\n(?:\n- \*(?:At|These) .*)(?:\n- \*(?:At|These) .*)*)?", re.MULTILINE)
     if len(old.findall(text)) != 1:
         raise ValueError(f"expected one table that begins with {HEADER!r}, found {len(old.findall(text))}")
     return old.sub(lambda _: lines, text)
@@ -181,7 +182,6 @@ def within(text: str, lines: str) -> str:
 
 def write(reference: Path = REFERENCE, readme: Path = ROOT / "README.md", results: Path = ROOT / "RESULTS.md") -> Path:
     """Write the table to `reference`, into README and into RESULTS.md; returns its path. ValueError as `within`."""
-    _read.cache_clear()
     found = table(reference)
     found.round(6).to_csv(reference / FILE, index=False)
     for page, cited in ((readme, False), (results, True)):

@@ -1,7 +1,6 @@
 """Training forward pass: log-probabilities of completions, with each distinct prompt once and no padding in the network."""
 
 import torch
-
 from torch.nn.functional import pad
 
 from pdlib.shared_prefix.attention import NAME, Packed, base_model, rounds

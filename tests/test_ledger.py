@@ -17,9 +17,7 @@ from pdlib import catalogue, paper, report, stats
 from pdlib.analysis import cells, lexical
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.report import entries as rules
-from pdlib.report import reference
-from pdlib.report import screen, status
-from tests.conftest import ROOT
+from pdlib.report import reference, status
 
 FIRST, SECOND = "pocket-qwen3", "pocket-llama"
 HALF = {condition: (2, 2) for condition in cells.CONDITIONS}

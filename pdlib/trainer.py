@@ -129,13 +129,16 @@ def supervised(cfg, folder, base, load, tokenizer, rows, title, stage, *, batch,
     cuts the weights while they are read. width: the model's hidden size, where no model has been saved in `base` yet."""
     steps = max(1, len(rows) // batch)
     shared = common(cfg, folder, stage, batch, width or models.width_of(base))
+    bf16_on_cpu = shared["bf16"] and shared["use_cpu"]
     args = SFTConfig(
         **shared, max_steps=steps, learning_rate=learning_rate,
         lr_scheduler_type="cosine", warmup_steps=max(1, int(steps * warmup)), logging_steps=max(1, min(10, steps // 10)),
         max_length=None, weight_decay=0.01, train_sampling_strategy="sequential",
-        pad_to_multiple_of=attention.WIDTH_STEP if shared["bf16"] and shared["use_cpu"] else None,  # see `attention.rounds`
+        pad_to_multiple_of=attention.WIDTH_STEP if bf16_on_cpu else None,  # see `attention.rounds`
     )
     model, peft_config = load()
+    if bf16_on_cpu and attention.obstacle(model) is None:
+        model.config._attn_implementation = attention.NAME  # PyTorch's own goes backward slowly there, see `attention.by_products`
     progress = Progress(folder / "log.jsonl", title, probe=probe, probe_every=100)
     checks = preflight_callback(tokenizer, tokens=max(len(row["input_ids"]) for row in rows))
     trainer = SFTTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, peft_config=peft_config,

@@ -370,3 +370,43 @@ def test_fill_makes_few_shapes_of_many():
 def test_shapes_are_rounded_in_bfloat16_only(dtype, autocast, expected):
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         assert attention.rounds(tiny().to(dtype)) is expected
+
+
+# --- training in bfloat16 on a CPU: attention as matrix products ---
+
+@pytest.fixture
+def by_products(monkeypatch):
+    """As when training in bfloat16 on a CPU, but exact."""
+    monkeypatch.setattr(attention, "trains_in_bf16_on_cpu", lambda x: x.requires_grad)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_attention_by_products_changes_no_score_and_no_gradient(name, tmp_path, by_products):
+    test_scores_and_gradients_are_those_of_the_rows_written_out("full", name, "", tmp_path)
+    test_prompts_of_one_token(tmp_path)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_plain_calls_attend_by_products_with_the_same_loss_and_gradient(padded, by_products):
+    model = tiny().train()
+    ids = torch.tensor([[5, 6, 7, 8, 9], [12, 13, 14, 0, 0]]) if padded else torch.tensor([[5, 6, 7, 8, 9], [12, 13, 14, 15, 16]])
+    real = ids != 0
+
+    def loss_and_gradients(name: str):
+        model.config._attn_implementation = name
+        model.zero_grad()
+        loss = model(input_ids=ids, attention_mask=real.long(), labels=ids.masked_fill(~real, -100)).loss
+        loss.backward()
+        return [loss, *(p.grad.clone() for p in model.parameters())]
+
+    plain = loss_and_gradients(attention.PLAIN)
+    for found, expected in zip(loss_and_gradients(attention.NAME), plain, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "autocast", "gradient", "expected"), [
+    (torch.float32, False, True, False), (torch.float32, True, True, True), (torch.bfloat16, False, True, True),
+    (torch.bfloat16, False, False, False)])
+def test_products_are_for_training_in_bfloat16_only(dtype, autocast, gradient, expected):
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert attention.trains_in_bf16_on_cpu(torch.zeros(2, dtype=dtype, requires_grad=gradient)) is expected

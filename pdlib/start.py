@@ -28,9 +28,9 @@ from pdlib.analysis import playground
 MINUTES = "minutes.json"  # {profile: {"machine": stages.hardware(), "minutes": {notebook: minutes}}}
 TRAINING, TOGETHER = "training, side by side", "all together"  # lines of the minutes
 GIB = 2**30
-PROFILES = ("smoke", "pocket", "gpu", "paper")  # from the quickest
-NEEDED_GIB = {"smoke": 3, "pocket": 4}  # of memory, where measured: 3.1 at the peak of `pocket` with two workers
-DISK_GIB = 1.0  # of a pocket run: its models have 1-3 M parameters
+PROFILES = ("smoke", "pocket", "pretrained", "gpu", "paper")  # from the quickest
+NEEDED_GIB = {"smoke": 3, "pocket": 4, "pretrained": 8}  # of memory, where measured: 3.1 at the peak of `pocket` with two workers
+DISK_GIB = {"smoke": 1, "pocket": 1, "pretrained": 7}  # three checkpoints of `pretrained`, for a moment, with both moments of Adam, take 5
 
 
 def environment(cfg: config.Config) -> pd.DataFrame:
@@ -40,11 +40,12 @@ def environment(cfg: config.Config) -> pd.DataFrame:
     """
     pins = tomllib.loads((stages.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     off, real, place = _off_pins(pins), cfg.profile in ("gpu", "paper"), _existing(cfg.folder())
-    memory, disk, needed = psutil.virtual_memory().total / GIB, shutil.disk_usage(place).free / GIB, NEEDED_GIB.get(cfg.profile)
+    memory, disk = psutil.virtual_memory().total / GIB, shutil.disk_usage(place).free / GIB
+    needed, room = NEEDED_GIB.get(cfg.profile), DISK_GIB.get(cfg.profile)
     rows = [("packages", f"{len(pins) - len(off)} of {len(pins)} as pinned", not off, f"make setup: {', '.join(off)}"),
             ("device", models.describe_device(), torch.cuda.is_available() if real else None, "this profile needs a CUDA GPU"),
             ("memory", f"{memory:.0f} GiB", memory >= needed if needed else None, f"this profile takes up to {needed} GiB"),
-            ("free disk", f"{disk:.0f} GiB", None if real else disk >= DISK_GIB, f"a run takes up to {DISK_GIB:g} GiB"),
+            ("free disk", f"{disk:.0f} GiB", disk >= room if room else None, f"a run takes up to {room} GiB"),
             ("results folder", "can be written" if os.access(place, os.W_OK) else "cannot be written", os.access(place, os.W_OK),
              "choose another output_dir"),
             ("trained model", *(("there", None, "") if trained(cfg) else ("not yet", None, "make reproduce, or notebooks 01 to 05")))]
@@ -145,14 +146,17 @@ def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
 
 def minutes(cfg: config.Config, reference: Path = stages.REFERENCE) -> pd.DataFrame:
     """Minutes a notebook takes, one row each, a column a profile: this run's own where it has them, else the stored ones; missing where
-    nobody measured. The line TOGETHER where a profile has them all."""
+    nobody measured. The line TOGETHER where every notebook that the profile runs by itself has one."""
     stored = json.loads((reference / MINUTES).read_text(encoding="utf-8")) if (reference / MINUTES).is_file() else {}
     table = pd.DataFrame({profile: pd.Series(stored.get(profile, {}).get("minutes", {}), dtype=float) for profile in PROFILES},
                          index=[TRAINING, *workbook.NOTEBOOKS, TOGETHER], dtype=float)
     own, _ = measured(cfg)
     if own:
         table[f"{cfg.profile}, here"] = pd.Series(own)
-    table.loc[TOGETHER] = table.loc[TOGETHER].fillna(table.sum().where(table.loc[list(workbook.NOTEBOOKS)].notna().all()))
+    for column in table:
+        by_itself = workbook.chosen(config.load(column.split(",")[0]))
+        if table[column].isna()[TOGETHER] and table.loc[by_itself, column].notna().all():
+            table.loc[TOGETHER, column] = table[column].sum()
     return table.rename_axis("notebook")
 
 
@@ -174,7 +178,7 @@ def store_answers(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
 def store_minutes(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
     """Write this profile's part of minutes.json to `target`; returns in words whether it was."""
     found, warm = measured(cfg)
-    missing = [name for name in workbook.NOTEBOOKS if name not in found and name not in warm]
+    missing = [name for name in workbook.chosen(cfg) if name not in found and name not in warm]
     if warm or missing:
         reasons = {"found stages already finished": warm, "not executed": missing}
         why = [f"{', '.join(names)} {what}" for what, names in reasons.items() if names]

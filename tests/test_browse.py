@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -278,6 +279,14 @@ def test_the_environment_names_what_is_off(monkeypatch, tmp_path):
     assert table.ok["packages"] == "no" and "trl 0.0 instead of" in table["what to do"]["packages"]
 
 
+def test_a_disk_too_small_for_the_checkpoints_of_a_real_model_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(start.shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * start.GIB))
+    ok = {profile: start.environment(config.load(profile, output_dir=str(tmp_path))).set_index("what").loc["free disk"]
+          for profile in ("pocket", "pretrained", "paper")}
+    assert [row.ok for row in ok.values()] == ["yes", "no", ""]
+    assert ok["pretrained"]["what to do"] == "a run takes up to 7 GiB"
+
+
 def test_a_local_build_keeps_its_pin():
     assert start._off_pins(["torch==2.13.0", "moon==1.0"]) == ["moon is missing"]
 
@@ -326,11 +335,21 @@ def test_minutes_are_stored_of_a_whole_run_only_and_shown_by_profile(tmp_path):
     executed(cfg, list(workbook.NOTEBOOKS)[-1], 30, datetime.now(UTC))
     assert "minutes.json written: smoke" in start.store_minutes(cfg, target)
     table = start.minutes(config.load("pocket", output_dir=str(tmp_path / "none")), target)
-    assert list(table.columns) == ["smoke", "pocket", "gpu", "paper"]
+    assert list(table.columns) == ["smoke", "pocket", "pretrained", "gpu", "paper"]
     assert table.smoke["all together"] == pytest.approx(0.5 * len(workbook.NOTEBOOKS)) and np.isnan(table.gpu["all together"])
     assert table.gpu["03_sft"] == 7 and table.pocket.isna().all()
     assert start.minutes(cfg, target)["smoke, here"]["03_sft"] == 0.5
     assert start.machines(target).splitlines()[0] == "gpu: c, 16 cores, g"
+
+
+def test_a_run_is_whole_when_it_has_the_notebooks_of_its_profile(tmp_path):
+    cfg, target = config.load("pretrained", output_dir=str(tmp_path / "out")), tmp_path / "reference"
+    for name in workbook.chosen(cfg):
+        executed(cfg, name, 60, datetime.now(UTC))
+    assert "minutes.json written: pretrained" in start.store_minutes(cfg, target)
+    table = start.minutes(cfg, target)
+    assert table.pretrained["all together"] == len(workbook.chosen(cfg)) < len(workbook.NOTEBOOKS)
+    assert table["pretrained, here"]["all together"] == len(workbook.chosen(cfg))
 
 
 def test_the_first_notebook_leads_to_every_other():

@@ -29,8 +29,8 @@ MINUTES = "minutes.json"  # {profile: {"machine": stages.hardware(), "minutes": 
 TRAINING, TOGETHER = "training, side by side", "all together"  # lines of the minutes
 GIB = 2**30
 PROFILES = ("smoke", "pocket", "pretrained", "gpu", "paper")  # from the quickest
-NEEDED_GIB = {"smoke": 3, "pocket": 4, "pretrained": 8}  # of memory, where measured: 3.1 at the peak of `pocket` with two workers
-DISK_GIB = {"smoke": 1, "pocket": 1, "pretrained": 7}  # three checkpoints of `pretrained`, for a moment, with both moments of Adam, take 5
+NEEDED_GIB = {"smoke": 3, "pocket": 4, "pretrained": 8}  # of memory; measured peaks: 3.1 of `pocket` with two workers, 7.9 of `pretrained`
+DISK_GIB = {"smoke": 1, "pocket": 1, "pretrained": 7}  # by calculation: what `pretrained` leaves is 1.8, three checkpoints for a moment 4.8
 
 
 def environment(cfg: config.Config) -> pd.DataFrame:
@@ -146,16 +146,16 @@ def measured(cfg: config.Config) -> tuple[dict[str, float], list[str]]:
 
 def minutes(cfg: config.Config, reference: Path = stages.REFERENCE) -> pd.DataFrame:
     """Minutes a notebook takes, one row each, a column a profile: this run's own where it has them, else the stored ones; missing where
-    nobody measured. The line TOGETHER where every notebook that the profile runs by itself has one."""
+    nobody measured. The line TOGETHER where every notebook of the setting `notebooks` has one."""
     stored = json.loads((reference / MINUTES).read_text(encoding="utf-8")) if (reference / MINUTES).is_file() else {}
     table = pd.DataFrame({profile: pd.Series(stored.get(profile, {}).get("minutes", {}), dtype=float) for profile in PROFILES},
                          index=[TRAINING, *workbook.NOTEBOOKS, TOGETHER], dtype=float)
-    own, _ = measured(cfg)
+    configs, (own, _) = {profile: config.load(profile) for profile in PROFILES}, measured(cfg)
     if own:
         table[f"{cfg.profile}, here"] = pd.Series(own)
-    for column in table:
-        by_itself = workbook.chosen(config.load(column.split(",")[0]))
-        if table[column].isna()[TOGETHER] and table.loc[by_itself, column].notna().all():
+        configs[f"{cfg.profile}, here"] = cfg
+    for column, of in configs.items():
+        if table[column].isna()[TOGETHER] and table.loc[workbook.chosen(of), column].notna().all():
             table.loc[TOGETHER, column] = table[column].sum()
     return table.rename_axis("notebook")
 

@@ -265,7 +265,7 @@ def test_a_row_that_sees_another_prompt_is_noticed(tmp_path, monkeypatch):
     model = trainable("full", "qwen3", tmp_path)
 
     class Wrong(attention.Packed):
-        def __init__(self, prompts, rows, group, device, rounded):
+        def __init__(self, prompts, rows, group, device, **options):
             super().__init__(prompts, rows, [1 - place for place in group], device)
 
     with monkeypatch.context() as patch:
@@ -374,20 +374,23 @@ def test_shapes_are_rounded_in_bfloat16_only(dtype, autocast, expected):
 
 # --- training in bfloat16 on a CPU: attention as matrix products ---
 
-@pytest.fixture
-def by_products(monkeypatch):
-    """As when training in bfloat16 on a CPU, but exact."""
-    monkeypatch.setattr(attention, "trains_in_bf16_on_cpu", lambda x: x.requires_grad)
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_attention_by_products_changes_no_score_and_no_gradient(name, tmp_path, by_products):
-    test_scores_and_gradients_are_those_of_the_rows_written_out("full", name, "", tmp_path)
-    test_prompts_of_one_token(tmp_path)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_scores_are_the_same_with_and_without_a_gradient(autocast):
+    """Policy and reference of equal weights: no KL before the first update."""
+    model = tiny("llama").train()
+    add_fused_lm_head(model)
+    score.prepare(model)
+    ids = torch.tensor([[*PROMPTS[0], 20, 21, 22], [*PROMPTS[0], 23, 24, 25]])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        policy, _ = score.per_token(model, ids, torch.ones_like(ids), 3)
+        with torch.no_grad():
+            reference, _ = score.per_token(model, ids, torch.ones_like(ids), 3)
+    assert policy.requires_grad and torch.equal(policy, reference)
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_plain_calls_attend_by_products_with_the_same_loss_and_gradient(padded, by_products):
+def test_plain_calls_attend_by_products_with_the_same_loss_and_gradient(padded, monkeypatch):
+    monkeypatch.setattr(attention, "trains_in_bf16_on_cpu", lambda x: x.requires_grad)  # so, but exact
     model = tiny().train()
     ids = torch.tensor([[5, 6, 7, 8, 9], [12, 13, 14, 0, 0]]) if padded else torch.tensor([[5, 6, 7, 8, 9], [12, 13, 14, 15, 16]])
     real = ids != 0

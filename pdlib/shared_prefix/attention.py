@@ -20,13 +20,13 @@ TOKENS_STEP, WIDTH_STEP = 64, 16  # to which numbers of tokens and widths of blo
 
 def attend(module, query, key, value, attention_mask, shared_prefix=None, **options):
     """Plain scaled dot-product attention, unless the call carries a layout (keyword `shared_prefix`), which then attends."""
-    if shared_prefix is None and trains_in_bf16_on_cpu(query):
-        causal = {"is_causal": True} if attention_mask is None else {"attn_mask": attention_mask}
-        found = by_products(query, key, value, scale=options["scaling"], dropout_p=options.get("dropout", 0.0), **causal)
+    if shared_prefix is not None:
+        return shared_prefix.attend(module.layer_idx, query, key, value, options["scaling"], options.get("dropout", 0.0)), None
+    if trains_in_bf16_on_cpu(query):
+        seen = {"is_causal": True} if attention_mask is None else {"attn_mask": attention_mask}
+        found = by_products(query, key, value, scale=options["scaling"], dropout_p=options.get("dropout", 0.0), **seen)
         return found.transpose(1, 2).contiguous(), None
-    if shared_prefix is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    return shared_prefix.attend(module.layer_idx, query, key, value, options["scaling"], options.get("dropout", 0.0)), None
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
 
 
 AttentionInterface.register(NAME, attend)
@@ -107,9 +107,6 @@ def trains_in_bf16_on_cpu(x: torch.Tensor) -> bool:
 
 
 def _dot_product(query, key, value, **options) -> torch.Tensor:
-    """Scaled dot-product attention with fewer keys than query heads; PyTorch's own, but for training in bfloat16 on a CPU."""
-    if trains_in_bf16_on_cpu(query):
-        return by_products(query, key, value, **options)
     heads = query.shape[1] // key.shape[1]
     if "attn_mask" in options and query.device.type not in MASKED_GQA:
         key, value = repeat_kv(key, heads), repeat_kv(value, heads)
@@ -157,11 +154,12 @@ class Packed:
     prompts: token ids of the G distinct prompts; rows: token ids that follow them; group: each row's place in `prompts`.
     With `keep`, the prompts' keys and values of each layer are left in `kept` (for decoding). With `rounded`, see `rounds`, each of the two
     parts ends in tokens that attend to nothing and to which nothing attends: [prompts | fill | rows | fill]; n_prompt_tokens and
-    n_row_tokens count them.
+    n_row_tokens count them. With `products` it attends by the function `by_products`.
     """
 
     def __init__(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], group: Sequence[int], device, keep: bool = False,
-                 rounded: bool = False):
+                 rounded: bool = False, products: bool = False):
+        self.dot_product = by_products if products else _dot_product
         self.rows = rows
         self.lengths, self.row_lengths = [len(p) for p in prompts], [len(r) for r in rows]
         tokens_step, width_step = (TOKENS_STEP, WIDTH_STEP) if rounded else (1, 1)
@@ -200,12 +198,12 @@ class Packed:
         query, key, value = (to_blocks(x, self.prompt_place, *block) for x in (query, key, value))
         if self.kept is not None:
             self.kept[layer] = (key, value)
-        found = _dot_product(query, key, value, is_causal=True, **options)
+        found = self.dot_product(query, key, value, is_causal=True, **options)
         out = [from_blocks(found, self.prompt_place, self.n_prompt_tokens)]
         if self.rows:
             block = (len(self.rows), self.row_width)
             query, own_key, own_value = (to_blocks(x, self.row_place, *block) for x in (own_query, own_key, own_value))
             key, value = (torch.cat([shared.index_select(0, self.group), own], 2) for shared, own in ((key, own_key), (value, own_value)))
-            found = _dot_product(query, key, value, attn_mask=self.mask, **options)
+            found = self.dot_product(query, key, value, attn_mask=self.mask, **options)
             out.append(from_blocks(found, self.row_place, self.n_row_tokens))
         return torch.cat(out)[None]

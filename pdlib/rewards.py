@@ -19,7 +19,8 @@ class Reward:
 
 
 def score(text: str, item: Item, require_mode: bool = True) -> Reward:
-    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not the format.
+    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not
+    the format.
 
     require_mode=False: of a model without modes no tag is expected.
     """

@@ -29,7 +29,9 @@ class Persona:
 
     def __post_init__(self):
         if not self.text.strip():
-            raise ValueError("a Persona needs a text, found an empty one; pass None for 'no persona'")
+            raise ValueError(
+                "a Persona needs a text, found an empty one; pass None for 'no persona'"
+            )
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ class Item:
     """One question with its gold answer. It does not know under which persona it will be asked.
 
     question: the text shown, options excluded.  options: option texts, empty for free answers.
-    gold: the gold answer's text (for choices: the gold option's text).  aliases: other accepted texts.
-    kind: objective | personalized.  answer_type: choice | text | math | label (how `benchmarks.grade` compares).
-    aligned: the persona that fits the question (always the asker's own for personalized items), if there is one.
-    unaligned: a persona made for this question that does not fit it; None where strangers are drawn from a pool.
+    gold: the gold answer's text (for choices: the gold option's text).  aliases: other accepted
+    texts. kind: objective | personalized.  answer_type: choice | text | math | label (how
+    `benchmarks.grade` compares). aligned: the persona that fits the question (always the asker's
+    own for personalized items), if there is one. unaligned: a persona made for this question that
+    does not fit it; None where strangers are drawn from a pool.
     """
 
     id: str
@@ -60,9 +63,13 @@ class Item:
         if self.kind not in KINDS:
             raise ValueError(f"item {self.id!r}: kind {self.kind!r}, expected one of {KINDS}")
         if self.answer_type not in ANSWER_TYPES:
-            raise ValueError(f"item {self.id!r}: answer_type {self.answer_type!r}, expected one of {ANSWER_TYPES}")
+            raise ValueError(
+                f"item {self.id!r}: answer_type {self.answer_type!r}, expected one of {ANSWER_TYPES}"
+            )
         if self.answer_type == "choice" and self.gold not in self.options:
-            raise ValueError(f"item {self.id!r}: gold {self.gold!r} is not among its options {self.options}")
+            raise ValueError(
+                f"item {self.id!r}: gold {self.gold!r} is not among its options {self.options}"
+            )
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -73,15 +80,20 @@ class Item:
         row = dict(row)
         people = {name: row.pop(name, None) for name in ("aligned", "unaligned")}
         row["options"], row["aliases"] = tuple(row["options"]), tuple(row["aliases"])
-        return cls(**{name: Persona(**person) if person else None for name, person in people.items()}, **row)
+        return cls(
+            **{name: Persona(**person) if person else None for name, person in people.items()},
+            **row,
+        )
 
 
 @dataclass(frozen=True)
 class Example:
-    """One training question: who asks it, under which condition, and (SFT) the trajectory it is answered with.
+    """One training question: who asks it, under which condition, and (SFT) the trajectory it is
+    answered with.
 
-    source: the training source it was drawn from.  chance: the judge's accuracy with the persona; gain: that minus its
-    accuracy without any [paper 3.2].  history: earlier questions of the same asker, each with the completion it got.
+    source: the training source it was drawn from.  chance: the judge's accuracy with the persona;
+    gain: that minus its accuracy without any [paper 3.2].  history: earlier questions of the same
+    asker, each with the completion it got.
     """
 
     item: Item
@@ -101,17 +113,45 @@ class Example:
 
     def to_row(self) -> dict:
         """A flat row for parquet; `from_row` is its inverse."""
-        persona = json.dumps({"text": self.persona.text, "facts": self.persona.facts}) if self.persona else None
-        return {"source": self.source, "benchmark": self.item.benchmark, "kind": self.item.kind, "condition": self.condition,
-                "chance": self.chance, "gain": self.gain, "mode": self.mode.value if self.mode else None,
-                "reasoning": self.reasoning, "answer": self.answer, "item": json.dumps(self.item.to_dict()), "persona": persona,
-                "history": json.dumps([[item.to_dict(), said] for item, said in self.history]) if self.history else None}
+        persona = (
+            json.dumps({"text": self.persona.text, "facts": self.persona.facts})
+            if self.persona
+            else None
+        )
+        return {
+            "source": self.source,
+            "benchmark": self.item.benchmark,
+            "kind": self.item.kind,
+            "condition": self.condition,
+            "chance": self.chance,
+            "gain": self.gain,
+            "mode": self.mode.value if self.mode else None,
+            "reasoning": self.reasoning,
+            "answer": self.answer,
+            "item": json.dumps(self.item.to_dict()),
+            "persona": persona,
+            "history": json.dumps([[item.to_dict(), said] for item, said in self.history])
+            if self.history
+            else None,
+        }
 
     @classmethod
     def from_row(cls, row: dict) -> "Example":
         """The example of a row; what parquet turned into NaN is None again."""
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
-        history = tuple((Item.from_dict(item), said) for item, said in json.loads(row.get("history") or "[]"))
-        return cls(Item.from_dict(json.loads(row["item"])), persona, row["condition"], row["source"], row["chance"], row["gain"],
-                   Mode(row["mode"]) if row["mode"] else None, row["reasoning"], row["answer"], history)
+        history = tuple(
+            (Item.from_dict(item), said) for item, said in json.loads(row.get("history") or "[]")
+        )
+        return cls(
+            Item.from_dict(json.loads(row["item"])),
+            persona,
+            row["condition"],
+            row["source"],
+            row["chance"],
+            row["gain"],
+            Mode(row["mode"]) if row["mode"] else None,
+            row["reasoning"],
+            row["answer"],
+            history,
+        )

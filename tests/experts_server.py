@@ -1,4 +1,6 @@
-"""A chat server on loopback that answers only after the faults it was told to make; it keeps a log of all it was asked."""
+"""A chat server on loopback that answers only after the faults it was told to make; it keeps a log
+of all it was asked.
+"""
 
 import json
 import threading
@@ -7,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """`faults`: user text -> the faults of its first attempts, or "*" -> [the fault of every attempt at any text].
+    """`faults`: user text -> the faults of its first attempts, or "*" -> [the fault of every
+    attempt at any text].
 
-    reply: (messages, attempt) -> the text answered.  pause: seconds before each answer.  silence: seconds of a "timeout".
-    retry_after: seconds, sent with a 429.  most_open: the most attempts at once.
+    reply: (messages, attempt) -> the text answered.  pause: seconds before each answer.  silence:
+    seconds of a "timeout". retry_after: seconds, sent with a 429.  most_open: the most attempts at
+    once.
     log: (user text, what was done) an attempt, in order of arrival.
     """
 
@@ -18,11 +22,16 @@ class FaultyServer(ThreadingHTTPServer):
 
     def __init__(self, faults: dict[str, list[str]] | None = None, reply=None, pause: float = 0.0):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.faults, self.pause = {text: list(kinds) for text, kinds in (faults or {}).items()}, pause
+        self.faults, self.pause = (
+            {text: list(kinds) for text, kinds in (faults or {}).items()},
+            pause,
+        )
         self.reply = reply or (lambda messages, attempt: f"re: {messages[-1]['content']}")
         self.log, self.bodies, self.keys, self.retry_after, self.silence = [], [], set(), "0.2", 6.0
         self.lock, self.open, self.most_open = threading.Lock(), 0, 0
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     @property
     def url(self) -> str:
@@ -47,13 +56,24 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def send(self, status: int, body: bytes, headers: dict | None = None, kind: str = "application/json", short: int = 0):
+    def send(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict | None = None,
+        kind: str = "application/json",
+        short: int = 0,
+    ):
         """A response; `short` leaves out so many of the bytes it announced and hangs up."""
         self.send_response(status)
-        for name, value in {"content-type": kind, "content-length": str(len(body)), **(headers or {})}.items():
+        for name, value in {
+            "content-type": kind,
+            "content-length": str(len(body)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:len(body) - short])
+        self.wfile.write(body[: len(body) - short])
         self.close_connection = self.close_connection or bool(short)
 
     def do_GET(self):
@@ -61,7 +81,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         server, body = self.server, json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text, key = body["messages"][-1]["content"], self.headers["authorization"].removeprefix("Bearer ")
+        text, key = (
+            body["messages"][-1]["content"],
+            self.headers["authorization"].removeprefix("Bearer "),
+        )
         with server.lock:
             own = server.faults.get(text)
             fault = own.pop(0) if own else server.faults.get("*", ["answer"])[0]
@@ -72,12 +95,25 @@ class Handler(BaseHTTPRequestHandler):
             server.open += 1
             server.most_open = max(server.most_open, server.open)
         time.sleep(server.pause)
-        answer = json.dumps({
-            "id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
-            "choices": [{"index": 0, "finish_reason": "length" if fault == "length" else "stop",
-                         "message": {"role": "assistant", "content": server.reply(body["messages"], attempt)}}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-        }).encode()
+        answer = json.dumps(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": body["model"],
+                "choices": [
+                    {
+                        "index": 0,
+                        "finish_reason": "length" if fault == "length" else "stop",
+                        "message": {
+                            "role": "assistant",
+                            "content": server.reply(body["messages"], attempt),
+                        },
+                    }
+                ],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+            }
+        ).encode()
         with server.lock:
             server.open -= 1
 
@@ -100,7 +136,12 @@ class Handler(BaseHTTPRequestHandler):
             case "no choices":
                 self.send(200, b'{"object": "error"}')
             case "empty":
-                self.send(200, answer.replace(json.dumps(server.reply(body["messages"], attempt)).encode(), b"null"))
+                self.send(
+                    200,
+                    answer.replace(
+                        json.dumps(server.reply(body["messages"], attempt)).encode(), b"null"
+                    ),
+                )
             case "401":
                 self.send(401, error(f"Incorrect API key provided: {key}"))
             case status:

@@ -8,10 +8,12 @@ from conftest import rounding
 
 from pdlib import advantages
 
-V = [[.9, 0., 1., .5], [.2, 0., .6, 0.]]  # mode means .6 and .2
-V_DUAL = [[.7, -.2, .8, .3], [-.4, -.6, 0., -.6]]
+V = [[0.9, 0.0, 1.0, 0.5], [0.2, 0.0, 0.6, 0.0]]  # mode means .6 and .2
+V_DUAL = [[0.7, -0.2, 0.8, 0.3], [-0.4, -0.6, 0.0, -0.6]]
 V_STD = (1.18 / 7) ** 0.5  # squared deviations from the pooled mean .4 add up to 1.18; sample std
-V_GRPO = [[d / (V_STD + 1e-4) for d in row] for row in [[.5, -.4, .6, .1], [-.2, -.4, .2, -.4]]]
+V_GRPO = [
+    [d / (V_STD + 1e-4) for d in row] for row in [[0.5, -0.4, 0.6, 0.1], [-0.2, -0.4, 0.2, -0.4]]
+]
 
 
 def tensor(values) -> torch.Tensor:
@@ -24,7 +26,9 @@ def batch(*prompts) -> torch.Tensor:
 
 def some_rewards(seed: int = 0) -> torch.Tensor:
     """Skewed rewards of 6 prompts: means, medians and modes all differ."""
-    return torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) ** 3
+    return (
+        torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) ** 3
+    )
 
 
 def close(left, right, atol: float = 1e-6) -> bool:
@@ -37,28 +41,39 @@ NAN = math.nan
 
 # --- hand-worked values ---
 
+
 def test_dualgrpo_on_v():
     response, prefix = advantages.dualgrpo(batch(V))
     assert close(response[0], V_DUAL)
-    assert close(prefix[0], [[1.4, -.4, 1.6, .6], [-.8, -1.2, 0., -1.2]])
+    assert close(prefix[0], [[1.4, -0.4, 1.6, 0.6], [-0.8, -1.2, 0.0, -1.2]])
 
 
 def test_dualgrpo_on_v_in_single_precision():
-    assert close(advantages.dualgrpo(torch.tensor([V]))[0][0], V_DUAL, atol=rounding(torch.float32, 1, 8))
+    assert close(
+        advantages.dualgrpo(torch.tensor([V]))[0][0], V_DUAL, atol=rounding(torch.float32, 1, 8)
+    )
 
 
 def test_grpo_on_v():
     response, prefix = advantages.grpo(batch(V))
     assert close(response[0], V_GRPO)
     assert close(prefix[0], V_GRPO)
-    assert close(response[0], [[1.2178, -.9742, 1.4614, .2436], [-.4871, -.9742, .4871, -.9742]], atol=1e-3)
+    assert close(
+        response[0],
+        [[1.2178, -0.9742, 1.4614, 0.2436], [-0.4871, -0.9742, 0.4871, -0.9742]],
+        atol=1e-3,
+    )
 
 
 # The vectors of the rival papers on V, worked by hand from their formulas: response, then prefix.
-A_STD = [[d / V_STD for d in row] for row in [[.5, -.4, .6, .1], [-.2, -.4, .2, -.4]]]
-A_POPULATION = [[d / (1.18 / 8) ** 0.5 for d in row] for row in [[.5, -.4, .6, .1], [-.2, -.4, .2, -.4]]]
-CENTRED = [[.5, -.4, .6, .1], [-.2, -.4, .2, -.4]]
-W_MOVT = 0.5 * (1 + math.erf(0.4 / ((0.62 / 3 + 0.24 / 3) ** 0.5 + 1e-5) / 2 ** 0.5))  # sample variances .62/3 and .24/3
+A_STD = [[d / V_STD for d in row] for row in [[0.5, -0.4, 0.6, 0.1], [-0.2, -0.4, 0.2, -0.4]]]
+A_POPULATION = [
+    [d / (1.18 / 8) ** 0.5 for d in row] for row in [[0.5, -0.4, 0.6, 0.1], [-0.2, -0.4, 0.2, -0.4]]
+]
+CENTRED = [[0.5, -0.4, 0.6, 0.1], [-0.2, -0.4, 0.2, -0.4]]
+W_MOVT = 0.5 * (
+    1 + math.erf(0.4 / ((0.62 / 3 + 0.24 / 3) ** 0.5 + 1e-5) / 2**0.5)
+)  # sample variances .62/3 and .24/3
 
 
 def times(factor, rows):
@@ -76,14 +91,32 @@ VECTORS = [
     ("dualgrpo", {}, V_DUAL, times(2, V_DUAL)),
     ("dualgrpo_code", {"eps": 0.0}, times(2, A_STD), times(4, A_STD)),
     ("degrpo", {}, CENTRED, times(0.001, CENTRED)),
-    ("hgpo", {"eps": 0.0, "ddof": 0, "bonus": [0, .2]}, [[-3 ** -.5, -3 ** -.5, 3 ** .5, -3 ** -.5]] * 2,
-     [[1 - 3 ** -.5, 1 - 3 ** -.5, 1 + 3 ** .5, 1 - 3 ** -.5], [-1 - 3 ** -.5, -1 - 3 ** -.5, -1 + 3 ** .5, -1 - 3 ** -.5]]),
-    ("hgpo", {"eps": 0.0, "pooled": False}, [[-.5, -.5, 1.5, -.5]] * 2,
-     [[-.5 + .875 ** .5, -.5 + .875 ** .5, 1.5 + .875 ** .5, -.5 + .875 ** .5],
-      [-.5 - .875 ** .5, -.5 - .875 ** .5, 1.5 - .875 ** .5, -.5 - .875 ** .5]]),
-    ("movt", {"eps": 0.0}, A_STD, both_modes(W_MOVT - .5, .5 - W_MOVT)),
+    (
+        "hgpo",
+        {"eps": 0.0, "ddof": 0, "bonus": [0, 0.2]},
+        [[-(3**-0.5), -(3**-0.5), 3**0.5, -(3**-0.5)]] * 2,
+        [
+            [1 - 3**-0.5, 1 - 3**-0.5, 1 + 3**0.5, 1 - 3**-0.5],
+            [-1 - 3**-0.5, -1 - 3**-0.5, -1 + 3**0.5, -1 - 3**-0.5],
+        ],
+    ),
+    (
+        "hgpo",
+        {"eps": 0.0, "pooled": False},
+        [[-0.5, -0.5, 1.5, -0.5]] * 2,
+        [
+            [-0.5 + 0.875**0.5, -0.5 + 0.875**0.5, 1.5 + 0.875**0.5, -0.5 + 0.875**0.5],
+            [-0.5 - 0.875**0.5, -0.5 - 0.875**0.5, 1.5 - 0.875**0.5, -0.5 - 0.875**0.5],
+        ],
+    ),
+    ("movt", {"eps": 0.0}, A_STD, both_modes(W_MOVT - 0.5, 0.5 - W_MOVT)),
     ("movt", {"eps": 0.0, "centred": False}, A_STD, both_modes(W_MOVT, 1 - W_MOVT)),
-    ("ada_grpo", {"eps": 0.0}, A_STD, A_STD),  # as many rollouts in each mode: the boost is scaled away
+    (
+        "ada_grpo",
+        {"eps": 0.0},
+        A_STD,
+        A_STD,
+    ),  # as many rollouts in each mode: the boost is scaled away
 ]
 
 
@@ -94,56 +127,75 @@ def test_vectors(name, options, response, prefix):
 
 
 def test_printed_decimals_of_the_vectors():
-    """The four decimals that stand in the literature notes, so that a slip in the formulas above would show."""
+    """The four decimals that stand in the literature notes, so that a slip in the formulas above
+    would show.
+    """
     pooled = advantages.compute(batch(V), "hgpo", eps=0.0)[0][0, 0]
-    assert close(pooled, [-.5401, -.5401, 1.6202, -.5401], 5e-5)
-    assert close(advantages.compute(batch(V), "dualgrpo_code", eps=0.0)[0][0], [[2.4356, -1.9485, 2.9227, .4871], [-.9742, -1.9485, .9742, -1.9485]], 5e-5)
-    assert W_MOVT == pytest.approx(.7725, abs=5e-5)
+    assert close(pooled, [-0.5401, -0.5401, 1.6202, -0.5401], 5e-5)
+    assert close(
+        advantages.compute(batch(V), "dualgrpo_code", eps=0.0)[0][0],
+        [[2.4356, -1.9485, 2.9227, 0.4871], [-0.9742, -1.9485, 0.9742, -1.9485]],
+        5e-5,
+    )
+    assert pytest.approx(0.7725, abs=5e-5) == W_MOVT
 
 
 def test_degrpo_on_unbalanced_groups():
-    rewards = batch([[1., 1., -1., NAN, NAN], [.5, .5, .5, .5, -1.]])
+    rewards = batch([[1.0, 1.0, -1.0, NAN, NAN], [0.5, 0.5, 0.5, 0.5, -1.0]])
     response, prefix = advantages.compute(rewards, "degrpo")
-    assert close(response[0], [[.75, .75, -1.25, 0., 0.], [.25, .25, .25, .25, -1.25]])
+    assert close(response[0], [[0.75, 0.75, -1.25, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25, -1.25]])
     assert close(prefix, 0.001 * response)
 
 
 def test_adaptthink():
-    rewards = batch([[1., 0., 1., 0.], [1., 1., 0., 1.]])  # the cheap mode first
-    response, prefix = advantages.compute(rewards, "adaptthink", bonus=[.05, 0], reference=[.8125])
-    assert close(response[0], [[.2375, -.7625, .2375, -.7625], [.1875, .1875, -.8125, .1875]])
+    rewards = batch([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]])  # the cheap mode first
+    response, prefix = advantages.compute(
+        rewards, "adaptthink", bonus=[0.05, 0], reference=[0.8125]
+    )
+    assert close(
+        response[0], [[0.2375, -0.7625, 0.2375, -0.7625], [0.1875, 0.1875, -0.8125, 0.1875]]
+    )
     assert close(prefix, response)
     stand_in = advantages.compute(rewards, "adaptthink")[0][0]  # mean of mode 0 is .5
-    assert close(stand_in, [[.5, -.5, .5, -.5], [.5, .5, -.5, .5]])
+    assert close(stand_in, [[0.5, -0.5, 0.5, -0.5], [0.5, 0.5, -0.5, 0.5]])
 
 
-@pytest.mark.parametrize("progress, expected", [
-    (0.0, [[2.1602, -1.0801], [0, 0, 0, 0, -1.0801, 0]]),
-    (0.5, [[1.8447, -1.3176], [.1581, .1581, .1581, .1581, -1.3176, .1581]]),
-    (1.0, [[.5401, -1.6202], [.5401, .5401, .5401, .5401, -1.6202, .5401]]),
-])
+@pytest.mark.parametrize(
+    "progress, expected",
+    [
+        (0.0, [[2.1602, -1.0801], [0, 0, 0, 0, -1.0801, 0]]),
+        (0.5, [[1.8447, -1.3176], [0.1581, 0.1581, 0.1581, 0.1581, -1.3176, 0.1581]]),
+        (1.0, [[0.5401, -1.6202], [0.5401, 0.5401, 0.5401, 0.5401, -1.6202, 0.5401]]),
+    ],
+)
 def test_ada_grpo_boosts_the_rarer_mode(progress, expected):
-    rewards = batch([[1., 0., NAN, NAN, NAN, NAN], [1., 1., 1., 1., 0., 1.]])
+    rewards = batch([[1.0, 0.0, NAN, NAN, NAN, NAN], [1.0, 1.0, 1.0, 1.0, 0.0, 1.0]])
     response = advantages.compute(rewards, "ada_grpo", progress=progress, eps=0.0)[0][0]
     assert close(response[0, :2], expected[0], 5e-5) and close(response[1], expected[1], 5e-5)
-    scale = 1 + 0.5 * (8 / torch.tensor([[2.0], [6.0]], dtype=torch.float64) - 1) * (1 + math.cos(math.pi * progress))
+    scale = 1 + 0.5 * (8 / torch.tensor([[2.0], [6.0]], dtype=torch.float64) - 1) * (
+        1 + math.cos(math.pi * progress)
+    )
     boosted = (rewards[0] * scale)[~rewards[0].isnan()]
     exact = (boosted - boosted.mean()) / boosted.std()
     assert close(response[~rewards[0].isnan()], exact)
 
 
 def test_three_modes():
-    """The extension to M > 2: every other mode counts the same, and the push adds up to zero over modes."""
-    rewards = batch([[1., 0.], [.5, .5], [0., .2]])  # means .5, .5, .1
+    """The extension to M > 2: every other mode counts the same, and the push adds up to zero over
+    modes.
+    """
+    rewards = batch([[1.0, 0.0], [0.5, 0.5], [0.0, 0.2]])  # means .5, .5, .1
     response, _ = advantages.compute(rewards, "dualgrpo")
-    assert close(response[0], [[.5 + .2, -.5 + .2], [.2, .2], [-.1 - .4, .1 - .4]])
+    assert close(response[0], [[0.5 + 0.2, -0.5 + 0.2], [0.2, 0.2], [-0.1 - 0.4, 0.1 - 0.4]])
     assert close(response.sum(), 0.0)
     code = advantages.compute(rewards, "dualgrpo_code", eps=0.0)[0]
     a = advantages.compute(rewards, "grpo", eps=0.0)[0]
     assert close(code, 2 * a - a.mean(2, keepdim=True) / 2)
     assert close(advantages.compute(rewards, "movt")[1].sum(), 0.0)
     inter = advantages.compute(rewards, "hgpo", eps=0.0, ddof=0)
-    assert close((inter[1] - inter[0])[0], [[.5 ** .5] * 2, [.5 ** .5] * 2, [-2 ** .5] * 2])  # two winners, one loser
+    assert close(
+        (inter[1] - inter[0])[0], [[0.5**0.5] * 2, [0.5**0.5] * 2, [-(2**0.5)] * 2]
+    )  # two winners, one loser
 
 
 @every
@@ -171,6 +223,7 @@ def test_compute_picks_the_estimator():
 
 # --- invariants ---
 
+
 @every
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.9, 1.0])
 def test_equal_rewards_give_zero(name, value):
@@ -180,15 +233,22 @@ def test_equal_rewards_give_zero(name, value):
 
 def test_eq8_telescopes():
     rewards = some_rewards()
-    expected = torch.stack([rewards[:, 0] - rewards[:, 1].mean(1, keepdim=True),
-                            rewards[:, 1] - rewards[:, 0].mean(1, keepdim=True)], 1)
+    expected = torch.stack(
+        [
+            rewards[:, 0] - rewards[:, 1].mean(1, keepdim=True),
+            rewards[:, 1] - rewards[:, 0].mean(1, keepdim=True),
+        ],
+        1,
+    )
     assert close(advantages.dualgrpo(rewards)[0], expected, 1e-12)
 
 
 @every
 def test_shift_changes_nothing(name):  # with as many rollouts in each mode also for ada_grpo
     rewards = some_rewards()
-    assert close(advantages.compute(rewards + 5, name)[0], advantages.compute(rewards, name)[0], 1e-9)
+    assert close(
+        advantages.compute(rewards + 5, name)[0], advantages.compute(rewards, name)[0], 1e-9
+    )
 
 
 def test_scale():
@@ -207,16 +267,24 @@ def test_permuting_rollouts_within_a_mode(name):
     assert close(after[:, 1], before[:, 1], 1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in advantages.ESTIMATORS if name != "adaptthink"])  # its mode 0 is the baseline
+@pytest.mark.parametrize(
+    "name", [name for name in advantages.ESTIMATORS if name != "adaptthink"]
+)  # its mode 0 is the baseline
 def test_swapping_the_modes(name):
     rewards = some_rewards()
-    assert close(advantages.compute(rewards.flip(1), name)[0], advantages.compute(rewards, name)[0].flip(1), 1e-12)
+    assert close(
+        advantages.compute(rewards.flip(1), name)[0],
+        advantages.compute(rewards, name)[0].flip(1),
+        1e-12,
+    )
 
 
 @every
 def test_prompts_do_not_mix(name):
     rewards = some_rewards()
-    one_by_one = torch.cat([advantages.compute(rewards[i:i + 1], name)[0] for i in range(len(rewards))])
+    one_by_one = torch.cat(
+        [advantages.compute(rewards[i : i + 1], name)[0] for i in range(len(rewards))]
+    )
     assert close(advantages.compute(rewards, name)[0], one_by_one, 1e-12)
 
 
@@ -239,15 +307,20 @@ def test_input_is_left_alone(name):
 
 # --- unscorable rollouts ---
 
+
 def test_dualgrpo_ignores_nan():
-    response, prefix = advantages.dualgrpo(batch([[.9, torch.nan, 1., .5], [.2, 0., .6, 0.]]))
-    assert close(response[0], [[.7, 0., .8, .3], [-.6, -.8, -.2, -.8]])  # the general mean is now .8
+    response, prefix = advantages.dualgrpo(
+        batch([[0.9, torch.nan, 1.0, 0.5], [0.2, 0.0, 0.6, 0.0]])
+    )
+    assert close(
+        response[0], [[0.7, 0.0, 0.8, 0.3], [-0.6, -0.8, -0.2, -0.8]]
+    )  # the general mean is now .8
     assert close(prefix, 2 * response)
 
 
 def test_grpo_ignores_nan():
-    response, _ = advantages.grpo(batch([[1., torch.nan], [0., .5]]))
-    assert close(response[0], [[.5 / .5001, 0.], [-.5 / .5001, 0.]])  # mean .5, sample std .5
+    response, _ = advantages.grpo(batch([[1.0, torch.nan], [0.0, 0.5]]))
+    assert close(response[0], [[0.5 / 0.5001, 0.0], [-0.5 / 0.5001, 0.0]])  # mean .5, sample std .5
 
 
 @every
@@ -262,12 +335,13 @@ def test_nan_stays_within_its_prompt(name):
 
 @every
 def test_a_mode_without_scores_is_finite(name):
-    response, _ = advantages.compute(batch([[torch.nan, torch.nan], [0., 1.]]), name)
+    response, _ = advantages.compute(batch([[torch.nan, torch.nan], [0.0, 1.0]]), name)
     assert response.isfinite().all()
-    assert close(response[0, 0], [0., 0.])
+    assert close(response[0, 0], [0.0, 0.0])
 
 
 # --- errors ---
+
 
 @every
 @pytest.mark.parametrize("shape", [(2, 4), (8,), (1, 2, 2, 2), (3, 2, 0)])
@@ -293,13 +367,13 @@ def test_one_rollout_a_prompt_is_nothing_to_compare():
 
 def test_other_bad_input():
     with pytest.raises(ValueError, match="infinite"):
-        advantages.compute(batch([[1., math.inf], [0., 0.]]))
+        advantages.compute(batch([[1.0, math.inf], [0.0, 0.0]]))
     with pytest.raises(ValueError, match="no option weight.*prefix_weight"):
         advantages.compute(batch(V), weight=2)
     with pytest.raises(ValueError, match="3 values for 2 modes"):
         advantages.compute(batch(V), "hgpo", bonus=[0, 0, 1])
     with pytest.raises(ValueError, match="reference"):
-        advantages.compute(batch(V), "adaptthink", reference=[.1, .2])
+        advantages.compute(batch(V), "adaptthink", reference=[0.1, 0.2])
     with pytest.raises(ValueError, match="progress"):
         advantages.compute(batch(V), "ada_grpo", progress=80)
     with pytest.raises(ValueError, match="at least 2 rollouts"):
@@ -307,7 +381,7 @@ def test_other_bad_input():
 
 
 def test_lists_and_whole_numbers_are_rewards_too():
-    assert close(advantages.compute([[[1, 0], [0, 0]]])[0], [[[1., 0.], [-.5, -.5]]])
+    assert close(advantages.compute([[[1, 0], [0, 0]]])[0], [[[1.0, 0.0], [-0.5, -0.5]]])
 
 
 def test_unknown_estimator():
@@ -317,27 +391,44 @@ def test_unknown_estimator():
 
 # --- direction, and variants that are wrong ---
 
+
 def variant(intra: float = 1.0, inter: float = 1.0):
-    """Eq. 8 with its two parts weighted: (1, 1) is right, everything else is a mistake someone could make."""
+    """Eq. 8 with its two parts weighted: (1, 1) is right, everything else is a mistake someone
+    could make.
+    """
+
     def estimate(rewards):
         mean = rewards.mean(2, keepdim=True)
         return intra * (rewards - mean) + inter * (mean - mean.flip(1))
+
     return estimate
 
 
-WRONG = {"inter flipped": variant(1, -1), "intra flipped": variant(-1, 1), "inter lost": variant(1, 0),
-         "intra lost": variant(0, 1), "pooled mean": variant(1, 0.5)}
+WRONG = {
+    "inter flipped": variant(1, -1),
+    "intra flipped": variant(-1, 1),
+    "inter lost": variant(1, 0),
+    "intra lost": variant(0, 1),
+    "pooled mean": variant(1, 0.5),
+}
 
 
 def points_right(estimate) -> bool:
-    """The better mode's mean advantage is positive, the worse one's negative; better rollouts get more in a mode."""
-    rewards = batch([[1., .9, .1, 0.], [.1, .3, 0., .2]], [[0., 0., 0., 1.], [.9, .5, 1., .6]])
+    """The better mode's mean advantage is positive, the worse one's negative; better rollouts get
+    more in a mode.
+    """
+    rewards = batch(
+        [[1.0, 0.9, 0.1, 0.0], [0.1, 0.3, 0.0, 0.2]], [[0.0, 0.0, 0.0, 1.0], [0.9, 0.5, 1.0, 0.6]]
+    )
     response = estimate(rewards)
     better = rewards.mean(2).argmax(1)
     modes = response.mean(2)
     between = all(modes[b, m] > 0 > modes[b, 1 - m] for b, m in enumerate(better.tolist()))
-    within = all((response[b, m].argsort(stable=True) == rewards[b, m].argsort(stable=True)).all()
-                 for b in range(2) for m in range(2))
+    within = all(
+        (response[b, m].argsort(stable=True) == rewards[b, m].argsort(stable=True)).all()
+        for b in range(2)
+        for m in range(2)
+    )
     return between and within
 
 

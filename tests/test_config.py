@@ -7,19 +7,24 @@ import yaml
 
 from pdlib import config
 
-INTEGERS = [f.name for f in fields(config.Config) if f.type is int and f.name not in config.MAY_BE_ZERO]
+INTEGERS = [
+    f.name for f in fields(config.Config) if f.type is int and f.name not in config.MAY_BE_ZERO
+]
 SHARES = [f.name for f in fields(config.Config) if f.name.endswith("_share")]
 
 
 @pytest.fixture
 def profiles(tmp_path, monkeypatch):
     """Profiles of its own: `base` holds every setting of pocket; the function writes another one."""
-    (tmp_path / "base.yaml").write_text((config.PROFILES / "pocket.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "base.yaml").write_text(
+        (config.PROFILES / "pocket.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     monkeypatch.setattr(config, "PROFILES", tmp_path)
 
     def write(text: str, name: str = "mine"):
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
         return name
+
     return write
 
 
@@ -28,8 +33,16 @@ def test_every_value_has_a_source(profile):
     cfg = config.load(profile)
     settings = [f.name for f in fields(cfg) if f.name not in ("profile", "sources")]
     assert sorted(cfg.sources) == sorted(settings)
-    assert [name for name, source in cfg.sources.items() if not source.startswith(("paper ", "ours: ", "assumed", "design"))] == []
-    assert [name for name, source in cfg.sources.items() if source.rstrip(" :") in ("paper", "ours", "design")] == []
+    assert [
+        name
+        for name, source in cfg.sources.items()
+        if not source.startswith(("paper ", "ours: ", "assumed", "design"))
+    ] == []
+    assert [
+        name
+        for name, source in cfg.sources.items()
+        if source.rstrip(" :") in ("paper", "ours", "design")
+    ] == []
 
 
 def test_smoke_differs_from_pocket_only_where_it_says_so():
@@ -63,6 +76,7 @@ def test_folder_is_that_of_the_repository(monkeypatch, tmp_path):
 
 # --- what is refused ---
 
+
 def test_unknown_profile():
     with pytest.raises(ValueError, match="'pokcet'.*pocket"):
         config.load("pokcet")
@@ -73,10 +87,20 @@ def test_unknown_setting():
         config.load("pocket", rl_rollout=8)
 
 
-@pytest.mark.parametrize("name, value", [
-    ("seed", 1.0), ("seed", "1"), ("seed", None), ("seed", True), ("rl_kl", "0.04"), ("rl_kl", True),
-    ("backbones", "pocket-qwen3"), ("output_dir", 3), ("rl_steps", 80.0),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("seed", 1.0),
+        ("seed", "1"),
+        ("seed", None),
+        ("seed", True),
+        ("rl_kl", "0.04"),
+        ("rl_kl", True),
+        ("backbones", "pocket-qwen3"),
+        ("output_dir", 3),
+        ("rl_steps", 80.0),
+    ],
+)
 def test_wrong_type(name, value):
     with pytest.raises(ValueError, match=f"{name}.*expected"):
         config.load("pocket", **{name: value})
@@ -90,20 +114,33 @@ def test_rollouts_must_be_even(rollouts):
 
 @pytest.mark.parametrize("rollouts", [2, 4, 6])
 def test_even_rollouts_are_fine(rollouts):
-    assert config.load("pocket", rl_rollouts=rollouts, rl_micro_batch=rollouts,
-                       rl_generation_batch=rollouts).rl_rollouts == rollouts
+    assert (
+        config.load(
+            "pocket", rl_rollouts=rollouts, rl_micro_batch=rollouts, rl_generation_batch=rollouts
+        ).rl_rollouts
+        == rollouts
+    )
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"tuning": "lorra"}, "tuning.*'lorra'.*full, lora, qlora"), ({"gain_rule": "gains"}, "gain_rule.*persona_correct"),
-    ({"rl_vllm": "yes"}, "rl_vllm.*colocate"), ({"eval_items": {"triviaqa": 0}}, "eval_items.triviaqa.*at least 1"),
-    ({"rl_composition": {"objective": 1.5}}, "rl_composition.objective.*whole number"),
-    ({"sft_composition": {"objective": {"particular": 3}}}, "sft_composition.objective.*general, personalized, no_persona"),
-    ({"sft_micro_batch": 7}, "sft: 32 sequences.*sft_micro_batch 7.*nearest that do: 4, 8"),
-    ({"rl_micro_batch": 100}, "rl: 128 sequences.*nearest that do: 64, 128"),
-    ({"processes": 3}, "3 processes"), ({"rl_micro_batch": 4, "rl_generation_batch": 6}, "rl_generation_batch.*multiple"),
-    ({"rl_micro_batch": 4, "rl_generation_batch": 4}, "rl_generation_batch.*whole groups"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"tuning": "lorra"}, "tuning.*'lorra'.*full, lora, qlora"),
+        ({"gain_rule": "gains"}, "gain_rule.*persona_correct"),
+        ({"rl_vllm": "yes"}, "rl_vllm.*colocate"),
+        ({"eval_items": {"triviaqa": 0}}, "eval_items.triviaqa.*at least 1"),
+        ({"rl_composition": {"objective": 1.5}}, "rl_composition.objective.*whole number"),
+        (
+            {"sft_composition": {"objective": {"particular": 3}}},
+            "sft_composition.objective.*general, personalized, no_persona",
+        ),
+        ({"sft_micro_batch": 7}, "sft: 32 sequences.*sft_micro_batch 7.*nearest that do: 4, 8"),
+        ({"rl_micro_batch": 100}, "rl: 128 sequences.*nearest that do: 64, 128"),
+        ({"processes": 3}, "3 processes"),
+        ({"rl_micro_batch": 4, "rl_generation_batch": 6}, "rl_generation_batch.*multiple"),
+        ({"rl_micro_batch": 4, "rl_generation_batch": 4}, "rl_generation_batch.*whole groups"),
+    ],
+)
 def test_settings_that_could_only_fail_later(settings, words):
     with pytest.raises(ValueError, match=words):
         config.load("pocket", **settings)
@@ -112,13 +149,34 @@ def test_settings_that_could_only_fail_later(settings, words):
 def test_the_paper_profile_is_table_6():
     """64 prompts x 8 rollouts on 8 processes; the SFT batch of 16; 5 epochs of Table 5's questions."""
     cfg = config.load("paper")
-    assert cfg.rl_prompts * cfg.rl_rollouts == 64 * 8 == cfg.processes * cfg.rl_micro_batch * config.accumulation(cfg, "rl")
-    assert cfg.sft_batch == 16 == cfg.processes * cfg.sft_micro_batch * config.accumulation(cfg, "sft")
+    assert (
+        cfg.rl_prompts * cfg.rl_rollouts
+        == 64 * 8
+        == cfg.processes * cfg.rl_micro_batch * config.accumulation(cfg, "rl")
+    )
+    assert (
+        cfg.sft_batch == 16 == cfg.processes * cfg.sft_micro_batch * config.accumulation(cfg, "sft")
+    )
     assert cfg.rl_steps == 5 * sum(cfg.rl_composition.values()) // 64
     rows = [n for parts in cfg.sft_composition.values() for n in parts.values()]
-    assert sum(rows) == 8000 and sum(cfg.rl_composition.values()) == 9998 and sum(cfg.eval_items.values()) == 7000
-    printed = (cfg.sft_learning_rate, cfg.rl_learning_rate, cfg.rl_kl, cfg.rl_temperature, cfg.rl_prefix_weight, cfg.sft_max_length,
-               cfg.rl_max_prompt, cfg.rl_max_completion, cfg.sft_warmup, cfg.rl_warmup, cfg.sft_epochs)
+    assert (
+        sum(rows) == 8000
+        and sum(cfg.rl_composition.values()) == 9998
+        and sum(cfg.eval_items.values()) == 7000
+    )
+    printed = (
+        cfg.sft_learning_rate,
+        cfg.rl_learning_rate,
+        cfg.rl_kl,
+        cfg.rl_temperature,
+        cfg.rl_prefix_weight,
+        cfg.sft_max_length,
+        cfg.rl_max_prompt,
+        cfg.rl_max_completion,
+        cfg.sft_warmup,
+        cfg.rl_warmup,
+        cfg.sft_epochs,
+    )
     assert printed == (5e-5, 1e-6, 0.04, 0.6, 2.0, 4096, 2048, 1024, 0.01, 0.1, 1)
 
 
@@ -150,16 +208,23 @@ def test_whole_shares_are_fine(name):
 
 # --- profiles as files ---
 
+
 def test_a_profile_extends_another(profiles):
     cfg = config.load(profiles('extends: base\nrl_steps: [5, "ours: quick"]\n'))
     assert (cfg.rl_steps, cfg.sources["rl_steps"]) == (5, "ours: quick")
     assert cfg.rl_kl == config.load("base").rl_kl
 
 
-@pytest.mark.parametrize("line, found", [
-    ("rl_steps: 5", "rl_steps.*source"), ("rl_steps: [5]", "rl_steps.*source"), ("rl_steps: [5, 6]", "rl_steps.*source"),
-    ('rl_stepz: [5, "ours: typo"]', "rl_stepz"), ('rl_steps: ["5", "ours: text"]', "rl_steps.*expected int"),
-])
+@pytest.mark.parametrize(
+    "line, found",
+    [
+        ("rl_steps: 5", "rl_steps.*source"),
+        ("rl_steps: [5]", "rl_steps.*source"),
+        ("rl_steps: [5, 6]", "rl_steps.*source"),
+        ('rl_stepz: [5, "ours: typo"]', "rl_stepz"),
+        ('rl_steps: ["5", "ours: text"]', "rl_steps.*expected int"),
+    ],
+)
 def test_a_faulty_profile_is_refused(profiles, line, found):
     with pytest.raises(ValueError, match=found):
         config.load(profiles(f"extends: base\n{line}\n"))
@@ -171,6 +236,7 @@ def test_a_profile_with_gaps_is_refused(profiles):
 
 
 # --- what a stage depends on ---
+
 
 def test_subset():
     cfg = config.load("pocket")

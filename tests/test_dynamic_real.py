@@ -1,4 +1,6 @@
-"""RLPA's user and judge behind an endpoint: what they are asked, what is read from their answers, what happens when there is none."""
+"""RLPA's user and judge behind an endpoint: what they are asked, what is read from their answers,
+what happens when there is none.
+"""
 
 import json
 import random
@@ -6,11 +8,11 @@ import random
 import pytest
 from experts_server import FaultyServer
 
-from pdlib.dynamic import profile, real, rewards
-from pdlib.dynamic.cast import stranger_to
-from pdlib.dynamic.talk import Talk
-from pdlib.dynamic.train import Live
-from pdlib.endpoint import Endpoint
+from pdlib.dataset.endpoint import Endpoint
+from pdlib.rlpa import profile, real, rewards
+from pdlib.rlpa.cast import stranger_to
+from pdlib.rlpa.talk import Talk
+from pdlib.rlpa.train import Live
 from pdlib.schema import Persona
 
 HIDDEN = {"Occupation": "baker", "Interests": "chess, hiking"}
@@ -23,7 +25,9 @@ def answer(messages, attempt):
     if "Fill in these slots" in text:
         if "I am somebody." in text:
             return "I cannot tell."
-        return "Here: " + json.dumps({"Occupation": "baker", "Interests": ["chess", "hiking"], "Shoe size": "40", "Age": ""})
+        return "Here: " + json.dumps(
+            {"Occupation": "baker", "Interests": ["chess", "hiking"], "Shoe size": "40", "Age": ""}
+        )
     if "You play a person" in text:
         assert "- Occupation: baker" in text
         return "I bake bread." if "Assistant:" in text else "no history was shown"
@@ -41,7 +45,9 @@ def endpoint(tmp_path):
 def test_slots_are_filled_and_what_cannot_be_read_is_counted(endpoint):
     player = real.EndpointUser(endpoint)
     found = player.users(PEOPLE)
-    assert [one.persona.facts["slots"] for one in found] == [HIDDEN, HIDDEN] and found[0].id == "user-0"
+    assert [one.persona.facts["slots"] for one in found] == [HIDDEN, HIDDEN] and found[
+        0
+    ].id == "user-0"
     assert dict(player.failed) == {"slots cannot be read": 1}
 
 
@@ -49,7 +55,9 @@ def test_users_greet_then_talk_with_the_replies_in_view(endpoint):
     player = real.EndpointUser(endpoint)
     talks = [Talk(one) for one in player.users(PEOPLE)]
     first = player(talks)
-    assert {turn.text for turn in first} == {"Hello"} and first[0].whole == first[0].revealed == HIDDEN
+    assert {turn.text for turn in first} == {"Hello"} and first[0].whole == first[
+        0
+    ].revealed == HIDDEN
     for talk, turn in zip(talks, first):
         talk.turns.append(turn)
         talk.said.append(rewards.write({"Occupation": "cook"}, "welcome"))
@@ -71,22 +79,42 @@ def test_a_user_who_says_nothing_stops_the_dialogue(endpoint, monkeypatch):
 def test_the_judge_s_counts_and_verdicts(endpoint):
     judge = real.EndpointJudge(endpoint)
     turn = real.Turn("I bake bread.", (), "", "", HIDDEN, HIDDEN)
-    said = [rewards.read(text) for text in (
-        rewards.write({"Occupation": "baker"}, "welcome"), rewards.write({"Interests": "golf"}, "welcome"), "malformed",
-        rewards.write({"Occupation": "baker", "Age": "40"}, "go away"))]
+    said = [
+        rewards.read(text)
+        for text in (
+            rewards.write({"Occupation": "baker"}, "welcome"),
+            rewards.write({"Interests": "golf"}, "welcome"),
+            "malformed",
+            rewards.write({"Occupation": "baker", "Age": "40"}, "go away"),
+        )
+    ]
     found = judge.rewards([turn] * 4, said)
-    assert found[0].profile == pytest.approx(2 * 1 * 0.5 / 1.5), "7 counted, but one line was written"
-    assert [one.response for one in found] == [1, 1, 0, 0] and found[1].profile == found[2].profile == 0
+    assert found[0].profile == pytest.approx(2 * 1 * 0.5 / 1.5), (
+        "7 counted, but one line was written"
+    )
+    assert [one.response for one in found] == [1, 1, 0, 0] and found[1].profile == found[
+        2
+    ].profile == 0
     assert found[3].profile == 1.0 and dict(judge.failed) == {"no number in a box": 1}
 
 
 def test_live_dialogues_with_an_endpoint(endpoint):
     player = real.EndpointUser(endpoint)
-    live = Live(real.training_users(player, PEOPLE, 0), 2, 3, real.EndpointJudge(endpoint), player, "Write a profile.\n")
+    live = Live(
+        real.training_users(player, PEOPLE, 0),
+        2,
+        3,
+        real.EndpointJudge(endpoint),
+        player,
+        "Write a profile.\n",
+    )
     rows = [live.data(2)[place] for place in (0, 0, 1, 1)]
     assert rows[0]["prompt"][0]["content"].startswith("Write a profile.\nHello")
     live.leaves = [3, 3]
-    said = [[{"content": rewards.write({"Occupation": "baker"}, reply)}] for reply in ("go away", "welcome", "welcome", "go away")]
+    said = [
+        [{"content": rewards.write({"Occupation": "baker"}, reply)}]
+        for reply in ("go away", "welcome", "welcome", "go away")
+    ]
     prompts, place = [row["prompt"] for row in rows], [row["place"] for row in rows]
     live.profile(prompts=prompts, completions=said, place=place)
     assert live.response(completions=said, place=place) == [0, 1, 1, 0]
@@ -105,7 +133,12 @@ def test_the_stranger_of_a_meeting_shares_nothing_with_the_asker():
         return Persona("somebody", {"slots": slots})
 
     asker = person(job="baker", pastime="chess")
-    strangers = [person(job="Baker ", pastime="golf"), person(job="poet", pastime="chess"), person(job="poet", pastime="golf"), person(town="baker")]
+    strangers = [
+        person(job="Baker ", pastime="golf"),
+        person(job="poet", pastime="chess"),
+        person(job="poet", pastime="golf"),
+        person(town="baker"),
+    ]
     found = {id(stranger_to(asker, strangers, random.Random(seed))) for seed in range(40)}
     assert found == {id(strangers[2]), id(strangers[3])}
     with pytest.raises(ValueError, match="none of 2 strangers shares nothing"):

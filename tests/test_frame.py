@@ -19,22 +19,90 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pdlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(LIBRARY.rglob("*.py"))
-TARGETS = ["help", "setup", "weights", "lab", "reproduce", "notebook", "lab-estimators", "arms", "controls", "replicate", "sealed",
-           "report", "reference", "bench", "book", "test", "test-browser", "clean"]
+TARGETS = [
+    "help",
+    "setup",
+    "weights",
+    "lab",
+    "reproduce",
+    "notebook",
+    "lab-estimators",
+    "arms",
+    "controls",
+    "replicate",
+    "sealed",
+    "report",
+    "reference",
+    "bench",
+    "book",
+    "test",
+    "test-browser",
+    "clean",
+]
 FLOORS = {
     1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
-    2: ["answer_json", "modes", "pocket", "rows", "grading", "sources", "benchmarks", "leaks", "advantages"],
-    3: ["endpoint", "experts", "personas", "corpus", "construct", "card", "models", "weights", "generate", "likelihood", "preflight",
-        "rewards", "router", "shared_prefix", "everyday"],
-    4: ["data", "grpo", "dualgrpo", "health", "progress", "trainer", "backbone", "train", "evaluate", "systems", "dialogues",
-        "stats"],
+    2: [
+        "answer_json",
+        "modes",
+        "pocket",
+        "rows",
+        "grading",
+        "sources",
+        "benchmarks",
+        "leaks",
+        "advantages",
+    ],
+    3: [
+        "endpoint",
+        "experts",
+        "personas",
+        "corpus",
+        "construct",
+        "card",
+        "models",
+        "weights",
+        "generate",
+        "likelihood",
+        "preflight",
+        "rewards",
+        "router",
+        "shared_prefix",
+        "everyday",
+    ],
+    4: [
+        "data",
+        "grpo",
+        "dualgrpo",
+        "health",
+        "progress",
+        "trainer",
+        "backbone",
+        "train",
+        "evaluate",
+        "systems",
+        "dialogues",
+        "stats",
+    ],
     5: ["analysis", "dynamic", "memories"],
-    6: ["plots", "report", "bench", "book", "browse", "pages", "sealed", "show", "start", "widgets", "workbook"],
+    6: [
+        "plots",
+        "report",
+        "bench",
+        "book",
+        "browse",
+        "pages",
+        "sealed",
+        "show",
+        "start",
+        "widgets",
+        "workbook",
+    ],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 
 # --- pins ---
+
 
 def pins() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -48,15 +116,22 @@ def test_environment_has_the_pins_of_pyproject():
 
 
 def test_every_dependency_is_pinned():
-    loose = [pin for pin in pins() if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!-]*", pin)]
+    loose = [
+        pin for pin in pins() if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!-]*", pin)
+    ]
     assert loose == []
 
 
 # --- make and CI ---
 
+
 def make(*arguments: str) -> subprocess.CompletedProcess:
     # A make that runs the tests hands its own flags down; they would change what is seen here.
-    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+    }
     return subprocess.run(["make", *arguments], cwd=ROOT, env=clean, capture_output=True, text=True)
 
 
@@ -70,7 +145,9 @@ def test_help_is_the_default_and_lists_every_target():
     bare = make()
     assert bare.returncode == 0, bare.stderr
     assert bare.stdout == make("help").stdout
-    assert [t for t in TARGETS if not re.search(rf"^\s*make {t}\s", bare.stdout, re.MULTILINE)] == []
+    assert [
+        t for t in TARGETS if not re.search(rf"^\s*make {t}\s", bare.stdout, re.MULTILINE)
+    ] == []
 
 
 def test_ci_runs_make_test():
@@ -80,6 +157,7 @@ def test_ci_runs_make_test():
 
 
 # --- notebooks ---
+
 
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
@@ -98,7 +176,11 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 
 @every_notebook
 def test_no_outputs_or_counts(path):
-    assert [cell["source"] for cell in code_cells(path) if cell["outputs"] or cell["execution_count"] is not None] == []
+    assert [
+        cell["source"]
+        for cell in code_cells(path)
+        if cell["outputs"] or cell["execution_count"] is not None
+    ] == []
 
 
 @every_notebook
@@ -113,10 +195,16 @@ def test_cells_are_short_and_narrow(path):
 
 
 def parameter_faults(source: str) -> list[str]:
-    """Lines that are not `name = <literal>`, and comments with an equals sign (papermill would read them)."""
+    """Lines that are not `name = <literal>`, and comments with an equals sign (papermill would read
+    them).
+    """
     faults = []
     for node in ast.parse(source).body:
-        named = isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+        named = (
+            isinstance(node, ast.Assign)
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+        )
         try:
             ast.literal_eval(node.value if named else node)
         except ValueError:
@@ -136,15 +224,29 @@ def test_parameters_are_literals(path):
 
 def test_derived_parameters_are_seen():
     assert parameter_faults('steps = 3\nrate = 1.0e-5  # per step\nnames = ["a"]\n') == []
-    for bad in ("steps = 2 * n", "import os", "a = b = 1", "steps = int(3)", "steps = 3  # = 3 epochs", "print(1)"):
+    for bad in (
+        "steps = 2 * n",
+        "import os",
+        "a = b = 1",
+        "steps = int(3)",
+        "steps = 3  # = 3 epochs",
+        "print(1)",
+    ):
         assert parameter_faults(bad), bad
 
 
 # --- the library ---
 
+
 def room(path: Path) -> str:
-    """`pocket` for pdlib/pocket/world.py, `train` for pdlib/train.py, `pdlib` for the package itself."""
-    return "pdlib" if path == LIBRARY / "__init__.py" else path.relative_to(LIBRARY).with_suffix("").parts[0]
+    """`pocket` for pdlib/pocket/world.py, `train` for pdlib/train/methods.py, `pdlib` for the
+    package itself.
+    """
+    return (
+        "pdlib"
+        if path == LIBRARY / "__init__.py"
+        else path.relative_to(LIBRARY).with_suffix("").parts[0]
+    )
 
 
 def imported_rooms(source: str, package: tuple[str, ...] = ("pdlib",)) -> set[str]:
@@ -154,27 +256,46 @@ def imported_rooms(source: str, package: tuple[str, ...] = ("pdlib",)) -> set[st
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = ".".join(package[:len(package) + 1 - node.level]) if node.level else ""
+            above = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
             origin = ".".join(part for part in (above, node.module) if part)
             names += [f"{origin}.{alias.name}" for alias in node.names]
-    return {name.split(".")[1] for name in names if name.startswith("pdlib.") and name.split(".")[1] in FLOOR}
+    return {
+        name.split(".")[1]
+        for name in names
+        if name.startswith("pdlib.") and name.split(".")[1] in FLOOR
+    }
 
 
 def test_every_room_has_a_floor():
     assert sorted({room(path) for path in MODULES} - set(FLOOR) - {"pdlib"}) == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if room(p) in FLOOR], ids=lambda p: p.relative_to(LIBRARY).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [p for p in MODULES if room(p) in FLOOR],
+    ids=lambda p: p.relative_to(LIBRARY).as_posix(),
+)
 def test_imports_point_down(path):
     package = ("pdlib", *path.relative_to(LIBRARY).parts[:-1])
-    upward = [other for other in imported_rooms(path.read_text(encoding="utf-8"), package) if FLOOR[other] > FLOOR[room(path)]]
+    upward = [
+        other
+        for other in imported_rooms(path.read_text(encoding="utf-8"), package)
+        if FLOOR[other] > FLOOR[room(path)]
+    ]
     assert upward == []
 
 
-@pytest.mark.parametrize("source", [
-    "import pdlib.train", "from pdlib import schema, train as t", "from pdlib.train import main", "from . import train",
-    "from .train import main", "def late():\n    from pdlib import train",
-])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pdlib.train",
+        "from pdlib import schema, train as t",
+        "from pdlib.train import main",
+        "from . import train",
+        "from .train import main",
+        "def late():\n    from pdlib import train",
+    ],
+)
 def test_every_form_of_import_is_seen(source):
     assert "train" in imported_rooms(source)
 
@@ -190,7 +311,9 @@ def test_library_never_runs_code_from_files(unsafe):
     assert [p.name for p in files if unsafe in p.read_text(encoding="utf-8")] == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text(encoding="utf-8")], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if ">>> " in p.read_text(encoding="utf-8")], ids=lambda p: p.stem
+)
 def test_docstring_examples_hold(path):
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     found = doctest.testmod(module)

@@ -18,7 +18,10 @@ ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 1)
 @pytest.fixture(scope="module")
 def prompts(tokenizer) -> list[str]:
     """Prompts of many lengths, neither sorted by length nor alike."""
-    made = [modes.render_prompt(tokenizer, item, item.aligned if i % 2 else None) for i, item in enumerate(ITEMS)]
+    made = [
+        modes.render_prompt(tokenizer, item, item.aligned if i % 2 else None)
+        for i, item in enumerate(ITEMS)
+    ]
     lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in made]
     assert len(set(lengths)) > 5 and lengths not in (sorted(lengths), sorted(lengths, reverse=True))
     return made
@@ -31,7 +34,9 @@ def model(request, tokenizer):
 
 
 def close(model, chances: list[float]):
-    """The chances, to what rounding may change in two logits of size 1 or less; their difference moves a chance by a quarter of it."""
+    """The chances, to what rounding may change in two logits of size 1 or less; their difference
+    moves a chance by a quarter of it.
+    """
     return pytest.approx(chances, abs=rounding(torch.float32, 1, summands(model.config, 200)) / 2)
 
 
@@ -41,9 +46,12 @@ def texts(completions) -> list[str]:
 
 # --- complete ---
 
+
 @pytest.mark.parametrize("mode", Mode)
 def test_forced_completions_start_with_the_tag(model, tokenizer, prompts, mode):
-    found = generate.complete(model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=3)
+    found = generate.complete(
+        model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=3
+    )
     assert len(found) == len(prompts)
     assert [c.text for c in found if not c.text.startswith(mode.tag + "\n")] == []
 
@@ -57,14 +65,21 @@ def test_forcing_several_tokens(text_tokenizer, prompts):
 
 
 def test_a_forced_mode_changes_what_follows(tiny_model, tokenizer, prompts):
-    one, two = (generate.complete(tiny_model, tokenizer, prompts, forced=mode, temperature=0, max_new_tokens=5) for mode in Mode)
+    one, two = (
+        generate.complete(
+            tiny_model, tokenizer, prompts, forced=mode, temperature=0, max_new_tokens=5
+        )
+        for mode in Mode
+    )
     rest = [[c.text.removeprefix(mode.tag) for c in found] for mode, found in zip(Mode, (one, two))]
     assert rest[0] != rest[1]
 
 
 def test_greedy_depends_on_neither_batch_nor_padding_nor_seed(model, tokenizer, prompts):
     def run(asked, **options):
-        return generate.complete(model, tokenizer, asked, temperature=0, max_new_tokens=4, **options)
+        return generate.complete(
+            model, tokenizer, asked, temperature=0, max_new_tokens=4, **options
+        )
 
     whole = run(prompts)
     assert run(prompts) == whole
@@ -77,29 +92,43 @@ def test_greedy_depends_on_neither_batch_nor_padding_nor_seed(model, tokenizer, 
 
 def test_sampling_follows_the_seed(tiny_model, tokenizer, prompts):
     def run(seed):
-        return generate.complete(tiny_model, tokenizer, prompts, temperature=1.0, max_new_tokens=6, seed=seed)
+        return generate.complete(
+            tiny_model, tokenizer, prompts, temperature=1.0, max_new_tokens=6, seed=seed
+        )
 
     assert run(1) == run(1)
     assert texts(run(1)) != texts(run(2))
 
 
 def test_low_temperature_is_nearly_greedy(model, tokenizer, prompts):
-    greedy, cold = (generate.complete(model, tokenizer, prompts, temperature=t, max_new_tokens=4) for t in (0, 1e-5))
+    greedy, cold = (
+        generate.complete(model, tokenizer, prompts, temperature=t, max_new_tokens=4)
+        for t in (0, 1e-5)
+    )
     assert texts(greedy) == texts(cold)
 
 
 # --- answers: several modes and seeds at once ---
 
+
 def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokenizer, prompts):
-    """Whatever is asked along and however it is batched, a completion follows from its prompt's place, mode and seed."""
+    """Whatever is asked along and however it is batched, a completion follows from its prompt's
+    place, mode and seed.
+    """
     options = {"temperature": 1.0, "max_new_tokens": 5}
     state = torch.get_rng_state()
-    chances, found = generate.answers(model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_tokens=700, **options)
-    assert torch.equal(torch.get_rng_state(), state), "evaluation moved the random numbers of training"
+    chances, found = generate.answers(
+        model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_tokens=700, **options
+    )
+    assert torch.equal(torch.get_rng_state(), state), (
+        "evaluation moved the random numbers of training"
+    )
     assert chances == close(model, generate.prompt_mode_probability(model, tokenizer, prompts))
     assert list(found) == [(mode, seed) for mode in (None, *Mode) for seed in (3, 4)]
     for (mode, seed), completions in found.items():
-        assert completions == generate.complete(model, tokenizer, prompts, forced=mode, seed=seed, **options)
+        assert completions == generate.complete(
+            model, tokenizer, prompts, forced=mode, seed=seed, **options
+        )
     assert texts(found[None, 3]) != texts(found[None, 4])
 
 
@@ -114,14 +143,37 @@ def test_batches_hold_so_many_tokens():
 def test_answers_in_plain_text(text_tokenizer, prompts):
     """The decision comes after the tokens that both tags begin with."""
     model = exact(build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval())
-    chances, found = generate.answers(model, text_tokenizer, prompts, forced=(None, *Mode), temperature=0, max_new_tokens=4, batch_tokens=700)
+    chances, found = generate.answers(
+        model,
+        text_tokenizer,
+        prompts,
+        forced=(None, *Mode),
+        temperature=0,
+        max_new_tokens=4,
+        batch_tokens=700,
+    )
     assert chances == close(model, [by_hand(model, text_tokenizer, prompt) for prompt in prompts])
     for mode in (None, *Mode):
-        assert found[mode, 0] == generate._plain(model, text_tokenizer, prompts, mode, seed=0, temperature=0, max_new_tokens=4, batch_tokens=900)
+        assert found[mode, 0] == generate._plain(
+            model,
+            text_tokenizer,
+            prompts,
+            mode,
+            seed=0,
+            temperature=0,
+            max_new_tokens=4,
+            batch_tokens=900,
+        )
 
 
 def test_a_prompt_that_occurs_twice_has_two_answers(tiny_model, tokenizer, prompts):
-    chances, found = generate.answers(tiny_model, tokenizer, [prompts[0], prompts[1], prompts[0]], temperature=1.0, max_new_tokens=6)
+    chances, found = generate.answers(
+        tiny_model,
+        tokenizer,
+        [prompts[0], prompts[1], prompts[0]],
+        temperature=1.0,
+        max_new_tokens=6,
+    )
     assert chances[0] == chances[2] != chances[1] and found[None, 0][0] != found[None, 0][2]
 
 
@@ -136,7 +188,11 @@ class Speaker:
     device = torch.device("cpu")
 
     def __init__(self, tokenizer, said: list[str], ends: int | list[int] | None = None):
-        self.tokenizer, self.said, self.generation_config = tokenizer, said, SimpleNamespace(eos_token_id=ends)
+        self.tokenizer, self.said, self.generation_config = (
+            tokenizer,
+            said,
+            SimpleNamespace(eos_token_id=ends),
+        )
 
     def generate(self, input_ids, **_):
         rows = self.tokenizer(self.said, add_special_tokens=False)["input_ids"]
@@ -149,11 +205,17 @@ class Speaker:
 def test_ends_and_counts(tokenizer, forced):
     prompt, said = "what is bond?", ["a tradable loan<|end|>", "a tradable loan, a link between"]
     prefix = 0 if forced is None else 1
-    ended, cut = generate.complete(Speaker(tokenizer, said), tokenizer, [prompt, prompt], forced=forced)
+    ended, cut = generate.complete(
+        Speaker(tokenizer, said), tokenizer, [prompt, prompt], forced=forced
+    )
     count = [len(tokenizer(text)["input_ids"]) for text in (prompt, *said)]
     lead = "" if forced is None else forced.tag + "\n"
-    assert ended == generate.Completion(lead + "a tradable loan", count[0], prefix + count[1], False)
-    assert cut == generate.Completion(lead + "a tradable loan, a link between", count[0], prefix + count[2], True)
+    assert ended == generate.Completion(
+        lead + "a tradable loan", count[0], prefix + count[1], False
+    )
+    assert cut == generate.Completion(
+        lead + "a tradable loan, a link between", count[0], prefix + count[2], True
+    )
 
 
 def test_every_end_token_that_the_model_declares_ends_a_completion(tokenizer):
@@ -166,17 +228,24 @@ def test_every_end_token_that_the_model_declares_ends_a_completion(tokenizer):
 
 
 def test_declared_end_tokens_end_what_shares_a_prompt(tiny_model, tokenizer, prompts, monkeypatch):
-    usual = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[0]
+    usual = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[
+        0
+    ]
     monkeypatch.setattr(tiny_model.generation_config, "eos_token_id", list(range(len(tokenizer))))
-    short = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[0]
+    short = generate.complete(tiny_model, tokenizer, prompts[:1], temperature=0, max_new_tokens=6)[
+        0
+    ]
     assert (usual.n_tokens, usual.truncated) == (6, True)
     assert (short.text, short.n_tokens, short.truncated) == ("", 1, False)
 
 
 # --- P(mode) ---
 
+
 def by_hand(model, tokenizer, prompt: str) -> float:
-    """Softmax over the two modes' tokens after the prompt and what both prefixes begin with, one unpadded sequence."""
+    """Softmax over the two modes' tokens after the prompt and what both prefixes begin with, one
+    unpadded sequence.
+    """
     general, personalized = (modes.prefix_ids(tokenizer)[mode] for mode in Mode)
     at = next(i for i, (a, b) in enumerate(zip(general, personalized)) if a != b)
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"] + general[:at]
@@ -187,7 +256,10 @@ def by_hand(model, tokenizer, prompt: str) -> float:
 
 def test_mode_probability_is_the_softmax(model, tokenizer):
     found = generate.mode_probability(model, tokenizer, ITEMS)
-    expected = [by_hand(model, tokenizer, modes.render_prompt(tokenizer, item, item.aligned)) for item in ITEMS]
+    expected = [
+        by_hand(model, tokenizer, modes.render_prompt(tokenizer, item, item.aligned))
+        for item in ITEMS
+    ]
     assert found == close(model, expected)
     assert all(0 < p < 1 for p in found)
     assert found[::-1] != close(model, expected), "answers in a wrong order would show"
@@ -196,7 +268,10 @@ def test_mode_probability_is_the_softmax(model, tokenizer):
 def test_mode_probability_in_plain_text(text_tokenizer):
     model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
     found = generate.mode_probability(model, text_tokenizer, ITEMS[:4])
-    expected = [by_hand(model, text_tokenizer, modes.render_prompt(text_tokenizer, item, item.aligned)) for item in ITEMS[:4]]
+    expected = [
+        by_hand(model, text_tokenizer, modes.render_prompt(text_tokenizer, item, item.aligned))
+        for item in ITEMS[:4]
+    ]
     assert found == close(model, expected)
     assert found[::-1] != close(model, expected), "answers in a wrong order would show"
 
@@ -209,11 +284,17 @@ def test_mode_probability_does_not_depend_on_the_batch(model, tokenizer, prompts
 
 def test_mode_probability_is_asked_by_the_given_persona(tiny_model, tokenizer):
     own = generate.mode_probability(tiny_model, tokenizer, ITEMS)
-    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [item.aligned for item in ITEMS]) == own
+    assert (
+        generate.mode_probability(tiny_model, tokenizer, ITEMS, [item.aligned for item in ITEMS])
+        == own
+    )
     nobody = [dataclasses.replace(item, aligned=None) for item in ITEMS]
-    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [None] * len(ITEMS)) == generate.mode_probability(
-        tiny_model, tokenizer, nobody)
-    assert generate.mode_probability(tiny_model, tokenizer, ITEMS, [Persona("a spy")] * len(ITEMS)) != close(tiny_model, own)
+    assert generate.mode_probability(
+        tiny_model, tokenizer, ITEMS, [None] * len(ITEMS)
+    ) == generate.mode_probability(tiny_model, tokenizer, nobody)
+    assert generate.mode_probability(
+        tiny_model, tokenizer, ITEMS, [Persona("a spy")] * len(ITEMS)
+    ) != close(tiny_model, own)
     with pytest.raises(ValueError):
         generate.mode_probability(tiny_model, tokenizer, ITEMS, [None])
 
@@ -230,7 +311,9 @@ def test_mode_probability_of_a_known_logit_gap(tokenizer):
             logits[..., chosen[Mode.GENERAL]] = 2.0
             return SimpleNamespace(logits=logits)
 
-    assert generate.prompt_mode_probability(Leaning(), tokenizer, ["hi"]) == pytest.approx([0.7310586])  # 1 / (1 + 1/e)
+    assert generate.prompt_mode_probability(Leaning(), tokenizer, ["hi"]) == pytest.approx(
+        [0.7310586]
+    )  # 1 / (1 + 1/e)
 
 
 def test_no_items(tiny_model, tokenizer):
@@ -243,22 +326,25 @@ LOAN = Item("x", "mmlu_pro", "objective", "choice", "which is bond?", "loan", ("
 
 
 def said(answer: str, tag: str = "[General_mode]\n") -> str:
-    return f'{tag}Because.\n\n<answer>{answer}</answer>'
+    return f"{tag}Because.\n\n<answer>{answer}</answer>"
 
 
-@pytest.mark.parametrize("text, accuracy, form, total", [
-    (said('{"answer": "B"}'), 1, 1, 1.0),
-    (said('{"answer": "loan"}', "[Personalized_mode]\n"), 1, 1, 1.0),
-    (said('{"answer": "B"}', ""), 1, 0, 0.9),
-    (said('{"answer": "B"}', "[General_mode]\n[Personalized_mode]\n"), 1, 0, 0.9),
-    ('[General_mode]\nBecause. {"answer": "B"}', 1, 0, 0.9),
-    (said('{"answer": "A"}'), 0, 1, 0.1),
-    (said('{"answer": "B"} {"answer": "A"}'), 0, 1, 0.1),
-    (said('{"answer": "A"}', ""), 0, 0, 0.0),
-    (said('{"answer": '), 0, 0, 0.0),
-    (said("B"), 0, 0, 0.0),
-    ("", 0, 0, 0.0),
-])
+@pytest.mark.parametrize(
+    "text, accuracy, form, total",
+    [
+        (said('{"answer": "B"}'), 1, 1, 1.0),
+        (said('{"answer": "loan"}', "[Personalized_mode]\n"), 1, 1, 1.0),
+        (said('{"answer": "B"}', ""), 1, 0, 0.9),
+        (said('{"answer": "B"}', "[General_mode]\n[Personalized_mode]\n"), 1, 0, 0.9),
+        ('[General_mode]\nBecause. {"answer": "B"}', 1, 0, 0.9),
+        (said('{"answer": "A"}'), 0, 1, 0.1),
+        (said('{"answer": "B"} {"answer": "A"}'), 0, 1, 0.1),
+        (said('{"answer": "A"}', ""), 0, 0, 0.0),
+        (said('{"answer": '), 0, 0, 0.0),
+        (said("B"), 0, 0, 0.0),
+        ("", 0, 0, 0.0),
+    ],
+)
 def test_score(text, accuracy, form, total):
     reward = rewards.score(text, LOAN)
     assert (reward.accuracy, reward.format) == (accuracy, form)

@@ -1,4 +1,6 @@
-"""Several processes: the commands, accelerate's configurations, and a real run on two CPU processes."""
+"""Several processes: the commands, accelerate's configurations, and a real run on two CPU
+processes.
+"""
 
 import builtins
 import json
@@ -18,25 +20,41 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
-from pdlib import config, launch
+from pdlib import config
+from pdlib.run import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 # --- configurations ---
 
-@pytest.mark.parametrize("name, kind, processes, precision", [
-    ("zero3", DistributedType.DEEPSPEED, 8, "bf16"), ("multi_gpu", DistributedType.MULTI_GPU, 8, "bf16"),
-    ("cpu2", DistributedType.MULTI_CPU, 2, "no")])
+
+@pytest.mark.parametrize(
+    "name, kind, processes, precision",
+    [
+        ("zero3", DistributedType.DEEPSPEED, 8, "bf16"),
+        ("multi_gpu", DistributedType.MULTI_GPU, 8, "bf16"),
+        ("cpu2", DistributedType.MULTI_CPU, 2, "no"),
+    ],
+)
 def test_configurations_are_accelerates_own(name, kind, processes, precision):
     found = load_config_from_file(str(launch.config_file(name)))
-    assert (found.distributed_type, found.num_processes, found.mixed_precision, found.num_machines) == (kind, processes, precision, 1)
+    assert (
+        found.distributed_type,
+        found.num_processes,
+        found.mixed_precision,
+        found.num_machines,
+    ) == (kind, processes, precision, 1)
     assert found.use_cpu == (name == "cpu2")
 
 
 def test_zero3_is_stage_3_and_saves_whole_weights():
     settings = load_config_from_file(str(launch.config_file("zero3"))).deepspeed_config
-    assert settings["zero_stage"] == 3 and settings["zero3_init_flag"] is True and settings["zero3_save_16bit_model"] is True
+    assert (
+        settings["zero_stage"] == 3
+        and settings["zero3_init_flag"] is True
+        and settings["zero3_save_16bit_model"] is True
+    )
 
 
 def test_every_configuration_is_tested_and_none_is_a_profile():
@@ -45,7 +63,10 @@ def test_every_configuration_is_tested_and_none_is_a_profile():
 
 
 def test_an_unknown_configuration_is_refused_and_an_own_file_taken(tmp_path):
-    with pytest.raises(ValueError, match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, or the path"):
+    with pytest.raises(
+        ValueError,
+        match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, or the path",
+    ):
         launch.config_file("zero2")
     own = tmp_path / "own.yaml"
     own.write_text(launch.config_file("multi_gpu").read_text())
@@ -54,36 +75,68 @@ def test_an_unknown_configuration_is_refused_and_an_own_file_taken(tmp_path):
 
 # --- commands ---
 
+
 def parsed(command: list[str]):
     """What accelerate itself makes of the words after `accelerate launch`."""
     return launch_command_parser().parse_args(command)
 
 
 def test_command_of_one_machine():
-    command = launch.command(["--task", "a folder/task.json"], accelerate_config="zero3", processes=8, python="python")
+    command = launch.command(
+        ["--task", "a folder/task.json"], accelerate_config="zero3", processes=8, python="python"
+    )
     assert command[:3] == ["python", "-m", "accelerate.commands.launch"]
     found = parsed(command[3:])
-    assert (found.config_file, found.num_processes, found.main_process_port) == (str(launch.config_file("zero3")), 8, 0)
-    assert found.module and found.training_script == "pdlib.train" and found.training_script_args == ["--task", "a folder/task.json"]
+    assert (found.config_file, found.num_processes, found.main_process_port) == (
+        str(launch.config_file("zero3")),
+        8,
+        0,
+    )
+    assert (
+        found.module
+        and found.training_script == "pdlib.train"
+        and found.training_script_args == ["--task", "a folder/task.json"]
+    )
     assert not found.multi_gpu, "zero3.yaml decides"
 
 
-@pytest.mark.parametrize("config, processes, several", [("cpu2", 2, True), ("cpu2", 1, False), (None, 2, True), (None, 1, False)])
+@pytest.mark.parametrize(
+    "config, processes, several",
+    [("cpu2", 2, True), ("cpu2", 1, False), (None, 2, True), (None, 1, False)],
+)
 def test_cpu_processes_go_through_torchrun(config, processes, several):
-    assert parsed(launch.command([], accelerate_config=config, processes=processes)[3:]).multi_gpu is several
+    assert (
+        parsed(launch.command([], accelerate_config=config, processes=processes)[3:]).multi_gpu
+        is several
+    )
 
 
 def test_commands_for_several_machines_differ_in_rank_only():
-    lines = launch.command_for_machines(["--task", "a folder/task.json"], accelerate_config="zero3", machines=3, processes_each=8,
-                                        main_ip="10.0.0.7")
+    lines = launch.command_for_machines(
+        ["--task", "a folder/task.json"],
+        accelerate_config="zero3",
+        machines=3,
+        processes_each=8,
+        main_ip="10.0.0.7",
+    )
     found = [parsed(shlex.split(line)[2:]) for line in lines]
     assert [one.machine_rank for one in found] == [0, 1, 2]
-    shared = {(one.num_processes, one.num_machines, one.main_process_ip, one.main_process_port) for one in found}
+    shared = {
+        (one.num_processes, one.num_machines, one.main_process_ip, one.main_process_port)
+        for one in found
+    }
     assert shared == {(24, 3, "10.0.0.7", 29500)}
-    assert {re.sub(r"--machine_rank \d", "", line) for line in lines} == {re.sub(r"--machine_rank \d", "", lines[0])}
-    assert found[2].training_script_args == ["--task", "a folder/task.json"] and found[2].config_file == "pdlib/profiles/launch/zero3.yaml"
+    assert {re.sub(r"--machine_rank \d", "", line) for line in lines} == {
+        re.sub(r"--machine_rank \d", "", lines[0])
+    }
+    assert (
+        found[2].training_script_args == ["--task", "a folder/task.json"]
+        and found[2].config_file == "pdlib/profiles/launch/zero3.yaml"
+    )
     with pytest.raises(ValueError, match="machines is 1"):
-        launch.command_for_machines([], accelerate_config="zero3", machines=1, processes_each=8, main_ip="10.0.0.7")
+        launch.command_for_machines(
+            [], accelerate_config="zero3", machines=1, processes_each=8, main_ip="10.0.0.7"
+        )
 
 
 def test_vllm_command_has_the_options_of_trls_server():
@@ -92,12 +145,14 @@ def test_vllm_command_has_the_options_of_trls_server():
     assert command[:4] == ["trl", "vllm-serve", "--model", "outputs/paper/sft"]
     options = dict(zip(command[2::2], command[3::2]))
     assert options["--max_model_len"] == "3072" and options["--data_parallel_size"] == "4"
-    assert [name for name in options if not re.search(rf"^    {name[2:]}: ", source, re.MULTILINE)] == []
+    assert [
+        name for name in options if not re.search(rf"^    {name[2:]}: ", source, re.MULTILINE)
+    ] == []
 
 
 # --- real runs ---
 
-MODULE = '''
+MODULE = """
 import json, os, sys, time
 from pathlib import Path
 import torch
@@ -115,7 +170,7 @@ if sys.argv[2] == "wait":
     out.joinpath(f"{state.process_index}.pid").write_text(str(os.getpid()))
     time.sleep(300)
 state.destroy_process_group()  # a process that ends without it may be aborted by gloo's threads
-'''
+"""
 
 
 @pytest.fixture
@@ -129,37 +184,66 @@ def module(tmp_path, monkeypatch):
 
 def test_two_processes_work_together_and_their_log_is_kept(module, tmp_path, capsys):
     log = tmp_path / "stage" / "launch.log"
-    launch.run([str(tmp_path), "end"], accelerate_config="cpu2", processes=2, log=log, module=module, show_every=0)
+    launch.run(
+        [str(tmp_path), "end"],
+        accelerate_config="cpu2",
+        processes=2,
+        log=log,
+        module=module,
+        show_every=0,
+    )
     facts = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
-    assert [(one["rank"], one["processes"], one["sum"]) for one in facts] == [(0, 2, 3.0), (1, 2, 3.0)]
+    assert [(one["rank"], one["processes"], one["sum"]) for one in facts] == [
+        (0, 2, 3.0),
+        (1, 2, 3.0),
+    ]
     assert not facts[0]["cuda"], "a CPU run must not take a GPU that is there"
     shown = capsys.readouterr().out
-    assert all(f"line of {rank}\n" in log.read_text() and f"line of {rank}\n" in shown for rank in (0, 1))
+    assert all(
+        f"line of {rank}\n" in log.read_text() and f"line of {rank}\n" in shown for rank in (0, 1)
+    )
 
 
 def test_a_failure_names_its_cause_and_the_log(module, tmp_path, capsys):
     log = tmp_path / "launch.log"
     with pytest.raises(RuntimeError) as failed:
-        launch.run([str(tmp_path), "fail"], accelerate_config="cpu2", processes=2, log=log, module=module, show_every=1000)
+        launch.run(
+            [str(tmp_path), "fail"],
+            accelerate_config="cpu2",
+            processes=2,
+            log=log,
+            module=module,
+            show_every=1000,
+        )
     text = str(failed.value)
-    assert "ValueError: the reward is a word" in text and str(log) in text and "ChildFailedError" not in text
+    assert (
+        "ValueError: the reward is a word" in text
+        and str(log) in text
+        and "ChildFailedError" not in text
+    )
     assert "ValueError: the reward is a word" in log.read_text()
-    assert len(capsys.readouterr().out.splitlines()) <= 1, "the notebook gets a line now and then, the log all of them"
+    assert len(capsys.readouterr().out.splitlines()) <= 1, (
+        "the notebook gets a line now and then, the log all of them"
+    )
 
 
-CALLER = '''
+CALLER = """
 import signal, sys
 from pathlib import Path
 from pdlib import launch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
 launch.run([sys.argv[1], "wait"], accelerate_config="cpu2", processes=2, log=Path(sys.argv[1], "launch.log"), module="small_stage")
-'''
+"""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"]
+)
 def test_no_process_outlives_a_stopped_notebook(module, tmp_path, number):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    caller = subprocess.Popen([sys.executable, "-c", CALLER, str(tmp_path)], env=environment, stderr=subprocess.PIPE)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path)], env=environment, stderr=subprocess.PIPE
+    )
     pids = [tmp_path / f"{rank}.pid" for rank in (0, 1)]
     deadline = time.monotonic() + 60
     while not all(path.exists() and path.read_text() for path in pids):
@@ -174,29 +258,58 @@ def test_no_process_outlives_a_stopped_notebook(module, tmp_path, number):
     assert left == []
 
 
-def test_the_first_of_several_machines_waits_for_the_others_and_says_how_to_start_them(tmp_path, capsys, monkeypatch):
-    """Both 'machines' are this one: the command that is printed is started as it stands, and the two find each other."""
+def test_the_first_of_several_machines_waits_for_the_others_and_says_how_to_start_them(
+    tmp_path, capsys, monkeypatch
+):
+    """Both 'machines' are this one: the command that is printed is started as it stands, and the
+    two find each other.
+    """
     with pytest.raises(ValueError, match="main_ip.*machines share evenly"):
-        launch.run(["x"], accelerate_config="cpu2", processes=3, machines=2, main_ip="127.0.0.1", log=tmp_path / "log")
-    (tmp_path / "joined.py").write_text("import sys\nfrom pathlib import Path\nfrom accelerate import PartialState\nstate = PartialState(cpu=True)\n"
-                                        "Path(sys.argv[1], f'{state.process_index} of {state.num_processes}').touch()\n"
-                                        "state.wait_for_everyone()\nstate.destroy_process_group()\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        launch.run(
+            ["x"],
+            accelerate_config="cpu2",
+            processes=3,
+            machines=2,
+            main_ip="127.0.0.1",
+            log=tmp_path / "log",
+        )
+    (tmp_path / "joined.py").write_text(
+        "import sys\nfrom pathlib import Path\nfrom accelerate import PartialState\nstate = PartialState(cpu=True)\n"
+        "Path(sys.argv[1], f'{state.process_index} of {state.num_processes}').touch()\n"
+        "state.wait_for_everyone()\nstate.destroy_process_group()\n"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    )
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
     others = []
 
     def start_others(*lines, **_):
-        others.extend(subprocess.Popen(line, shell=True, cwd=launch.ROOT) for line in lines if "--machine_rank 1" in str(line))
+        others.extend(
+            subprocess.Popen(line, shell=True, cwd=ROOT)
+            for line in lines
+            if "--machine_rank 1" in str(line)
+        )
 
     monkeypatch.setattr(builtins, "print", start_others)
-    launch.run([str(tmp_path)], accelerate_config="cpu2", processes=2, machines=2, main_ip="127.0.0.1", log=tmp_path / "log", module="joined")
+    launch.run(
+        [str(tmp_path)],
+        accelerate_config="cpu2",
+        processes=2,
+        machines=2,
+        main_ip="127.0.0.1",
+        log=tmp_path / "log",
+        module="joined",
+    )
     assert [other.wait(60) for other in others] == [0]
     assert sorted(path.name for path in tmp_path.glob("* of *")) == ["0 of 2", "1 of 2"]
 
 
 # --- tasks side by side ---
 
-TASK = '''
+TASK = """
 import os, sys, time
 from pathlib import Path
 
@@ -211,7 +324,7 @@ while not (out / f"{other}.pid").exists() and time.time() < until:
 (out / f"{name}.met").write_text(str((out / f"{other}.pid").exists()))
 if other == "bad":
     time.sleep(300)
-'''
+"""
 
 
 @pytest.fixture
@@ -222,7 +335,9 @@ def task(tmp_path, monkeypatch):
 
 
 def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
-    """Two wait for each other, which only ends well if both run at once; the third comes when one has ended."""
+    """Two wait for each other, which only ends well if both run at once; the third comes when one
+    has ended.
+    """
     tasks = {"a": task("a", "b"), "b": task("b", "a"), "c": task("c", "nobody")}
     launch.side_by_side(tasks, workers=2, logs=tmp_path / "logs", show_every=0.1)
     assert [(tmp_path / f"{name}.met").read_text() for name in "abc"] == ["True", "True", "False"]
@@ -234,16 +349,27 @@ def test_what_most_wait_for_comes_first_and_nothing_before_what_it_needs(task, t
     """One worker: "a" and "b" are asked for first, but "c" and then "d" wait for "e"."""
     tasks = {name: task(name, "nobody") for name in "abcde"}
     launch.side_by_side(tasks, workers=1, logs=tmp_path / "logs", after={"d": "c", "c": "e"})
-    assert sorted("abcde", key=lambda name: (tmp_path / f"{name}.pid").stat().st_mtime) == list("ecabd")
+    assert sorted("abcde", key=lambda name: (tmp_path / f"{name}.pid").stat().st_mtime) == list(
+        "ecabd"
+    )
 
 
 def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
-    launch.side_by_side({"a": task("a", "nobody"), "b": task("b", "nobody")}, workers=1, logs=tmp_path / "logs")
+    launch.side_by_side(
+        {"a": task("a", "nobody"), "b": task("b", "nobody")}, workers=1, logs=tmp_path / "logs"
+    )
     assert (tmp_path / "a.met").stat().st_mtime <= (tmp_path / "b.pid").stat().st_mtime
 
 
 def test_a_task_that_fails_is_named_and_the_others_are_ended(task, tmp_path):
     with pytest.raises(RuntimeError) as failed:
-        launch.side_by_side({"long": task("long", "bad"), "bad": task("bad", "nobody")}, workers=2, logs=tmp_path / "logs", grace=5)
-    assert "bad ended with code 1" in str(failed.value) and "ValueError: no such backbone" in str(failed.value)
+        launch.side_by_side(
+            {"long": task("long", "bad"), "bad": task("bad", "nobody")},
+            workers=2,
+            logs=tmp_path / "logs",
+            grace=5,
+        )
+    assert "bad ended with code 1" in str(failed.value) and "ValueError: no such backbone" in str(
+        failed.value
+    )
     assert not psutil.pid_exists(int((tmp_path / "long.pid").read_text()))

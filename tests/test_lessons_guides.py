@@ -1,4 +1,6 @@
-"""The guides: short, true, and tried: what they name exists, their commands are understood, their code works."""
+"""The guides: short, true, and tried: what they name exists, their commands are understood, their
+code works.
+"""
 
 import importlib
 import inspect
@@ -10,31 +12,56 @@ import torch
 import yaml
 from lessons_text import ROOT, faulty_functions, faulty_links, faulty_names, faulty_paths
 
-from pdlib import advantages, benchmarks, catalogue, config, modes, rows, workbook
-from pdlib.analysis import laboratory
+from pdlib import advantages, benchmarks, config, modes
+from pdlib.analysis.estimators import laboratory
+from pdlib.paper import catalogue
+from pdlib.questions import rows
+from pdlib.workbook import runner
 
 GUIDES = {path.stem: path for path in sorted((ROOT / "guides").glob("*.md"))}
 
 
 def blocks(name: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", GUIDES[name].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```python\n(.*?)^```", GUIDES[name].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
 
 
 def test_the_guides_are_there():
-    assert set(GUIDES) >= {"session-60", "session-120", "glossary", "your-model", "add-a-benchmark", "add-an-estimator", "add-a-baseline"}
+    assert set(GUIDES) >= {
+        "session-60",
+        "session-120",
+        "glossary",
+        "your-model",
+        "add-a-benchmark",
+        "add-an-estimator",
+        "add-a-baseline",
+    }
 
 
 @pytest.mark.parametrize("name", GUIDES)
 def test_a_guide_is_short_and_names_what_exists(name):
     text = GUIDES[name].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40
-    assert faulty_names(text) + faulty_links(text, GUIDES[name].parent) + faulty_paths(text) + faulty_functions(text) == []
-    assert [one for one in re.findall(r"`(\d\d[a-z]?_\w+)`", text) if one not in workbook.NOTEBOOKS] == []
+    assert (
+        faulty_names(text)
+        + faulty_links(text, GUIDES[name].parent)
+        + faulty_paths(text)
+        + faulty_functions(text)
+        == []
+    )
+    assert [
+        one for one in re.findall(r"`(\d\d[a-z]?_\w+)`", text) if one not in runner.NOTEBOOKS
+    ] == []
     for block in blocks(name):
         compile(block, name, "exec")
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "pdlib" / "pocket" / "DATASHEET.md"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "README.md", ROOT / "pdlib" / "pocket" / "DATASHEET.md"],
+    ids=lambda path: path.stem,
+)
 def test_links_of_the_readme_and_the_datasheet_resolve(path):
     assert faulty_links(path.read_text(encoding="utf-8"), path.parent) == []
 
@@ -46,18 +73,30 @@ def commands(text: str) -> list[str]:
 @pytest.mark.parametrize("name", GUIDES)
 def test_the_commands_of_a_guide_are_understood(name):
     """Targets, notebooks, profiles and settings exist, and settings are of the right type."""
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     for command in commands(GUIDES[name].read_text(encoding="utf-8")):
         assert command.split()[1].rstrip(".,;:") in targets, command
         given = dict(re.findall(r"\b([A-Z]+)=(\"[^\"]*\"|[^\s,.]+)", command))
-        assert given.get("NB", "03_sft") in workbook.NOTEBOOKS, command
-        overrides = dict(pair.split("=", 1) for pair in given.get("SET", "").strip('"').replace("$MODEL", "/my/model").split())
-        config.load(given.get("PROFILE", "pocket"), **{key: yaml.safe_load(value) for key, value in overrides.items()})
+        assert given.get("NB", "03_sft") in runner.NOTEBOOKS, command
+        overrides = dict(
+            pair.split("=", 1)
+            for pair in given.get("SET", "").strip('"').replace("$MODEL", "/my/model").split()
+        )
+        config.load(
+            given.get("PROFILE", "pocket"),
+            **{key: yaml.safe_load(value) for key, value in overrides.items()},
+        )
 
 
 def add(block: str) -> dict:
-    """Runs a block that begins `# add to pdlib/x.py` as if it stood at the end of that module; returns the names it leaves."""
-    module = importlib.import_module(".".join(Path(re.match(r"# add to (\S+)\n", block)[1]).with_suffix("").parts))
+    """Runs a block that begins `# add to pdlib/x.py` as if it stood at the end of that module;
+    returns the names it leaves.
+    """
+    module = importlib.import_module(
+        ".".join(Path(re.match(r"# add to (\S+)\n", block)[1]).with_suffix("").parts)
+    )
     names = dict(vars(module))
     exec(compile(block, module.__name__, "exec"), names)  # noqa: S102 - our own guide
     return names
@@ -66,8 +105,15 @@ def add(block: str) -> dict:
 @pytest.fixture
 def restored(monkeypatch):
     """What guides add to is afterwards as it was before."""
-    registries = (advantages.ESTIMATORS, laboratory.SYSTEMS, catalogue.SYSTEMS, modes.PROMPTS, rows.HUB, benchmarks.PAPER_N,
-                  benchmarks.BUILDERS)
+    registries = (
+        advantages.ESTIMATORS,
+        laboratory.SYSTEMS,
+        catalogue.SYSTEMS,
+        modes.PROMPTS,
+        rows.HUB,
+        benchmarks.PAPER_N,
+        benchmarks.BUILDERS,
+    )
     before = [dict(registry) for registry in registries]
     yield monkeypatch
     for registry, entries in zip(registries, before, strict=True):
@@ -79,7 +125,9 @@ def test_the_guide_to_estimators_works(restored, capsys):
     estimator, by_hand, competes = blocks("add-an-estimator")
     names = add(estimator)
     example = names["rloo"](torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))[0]
-    assert torch.allclose(example, torch.tensor([[[1.0, -1 / 3], [-1 / 3, -1 / 3]]])), "the example in its docstring"
+    assert torch.allclose(example, torch.tensor([[[1.0, -1 / 3], [-1 / 3, -1 / 3]]])), (
+        "the example in its docstring"
+    )
     exec(by_hand, {})  # noqa: S102
     assert "rloo" in capsys.readouterr().out
     assert add(competes)["SYSTEMS"]["rloo"]["estimator"] == "rloo"

@@ -1,4 +1,6 @@
-"""The pocket world: its lexicon, its splits, the form of its seven benchmarks, its expert, tokenizer and backbones."""
+"""The pocket world: its lexicon, its splits, the form of its seven benchmarks, its expert,
+tokenizer and backbones.
+"""
 
 import dataclasses
 import hashlib
@@ -16,8 +18,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, Qwen3ForCausalLM
 
-from pdlib import benchmarks, config, construct, modes, rewards
-from pdlib.experts import PocketExpert
+from pdlib import benchmarks, config, modes, rewards
+from pdlib.dataset import construct
+from pdlib.dataset.experts import PocketExpert
 from pdlib.pocket import diet, expert, world
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import BENCHMARKS, SPLITS, TEMPLATES, World
@@ -39,20 +42,34 @@ def lex():
 def drawn() -> dict[str, dict[str, list[Item]]]:
     """split -> benchmark -> draws, repeats among them."""
     worlds = {split: World(0, split) for split in SPLITS}
-    return {split: {name: [w.item(name) for _ in range(DRAWS)] for name in BENCHMARKS} for split, w in worlds.items()}
+    return {
+        split: {name: [w.item(name) for _ in range(DRAWS)] for name in BENCHMARKS}
+        for split, w in worlds.items()
+    }
 
 
 # --- lexicon ---
 
+
 def test_size_of_the_lexicon(lex):
     assert len(lex.words) >= 60
     assert len(lex.cues) >= 8
-    assert {word: len(senses) for word, senses in lex.words.items() if not 3 <= len(senses) <= 4} == {}
-    assert all(len(values) >= 2 for values in (*lex.units.values(), *lex.occupations.values(), *lex.cues.values()))
+    assert {
+        word: len(senses) for word, senses in lex.words.items() if not 3 <= len(senses) <= 4
+    } == {}
+    assert all(
+        len(values) >= 2
+        for values in (*lex.units.values(), *lex.occupations.values(), *lex.cues.values())
+    )
 
 
 def test_glosses(lex):
-    glosses = [(word, gloss) for word, senses in lex.words.items() for texts in senses.values() for gloss in texts]
+    glosses = [
+        (word, gloss)
+        for word, senses in lex.words.items()
+        for texts in senses.values()
+        for gloss in texts
+    ]
     assert [(w, g) for w, g in glosses if not 1 <= len(g.split()) <= 6] == []
     assert [(w, g) for w, g in glosses if g != g.strip() or w in g.split()] == []
 
@@ -69,7 +86,11 @@ def test_senses_of_a_word_share_no_gloss(lex):
 
 
 def test_values_of_a_unit_differ(lex):
-    assert {unit: senses for unit, senses in lex.units.items() if len({v for v, _ in senses.values()}) < len(senses)} == {}
+    assert {
+        unit: senses
+        for unit, senses in lex.units.items()
+        if len({v for v, _ in senses.values()}) < len(senses)
+    } == {}
 
 
 def test_cues_and_occupations_belong_to_one_field(lex):
@@ -79,6 +100,7 @@ def test_cues_and_occupations_belong_to_one_field(lex):
 
 
 # --- determinism ---
+
 
 def first(seed: int, split: str = "test", **settings) -> list[dict]:
     w = World(seed, split, **settings)
@@ -92,10 +114,21 @@ def test_a_seed_is_a_world():
 
 
 def test_a_seed_is_the_same_world_in_every_process():
-    script = ("from pdlib.pocket.world import BENCHMARKS, World; w = World(1, 'test'); "
-              "print(*[w.item(n).id for n in BENCHMARKS for _ in range(5)])")
-    seen = [subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
-                           env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}).stdout.split() for seed in "12"]
+    script = (
+        "from pdlib.pocket.world import BENCHMARKS, World; w = World(1, 'test'); "
+        "print(*[w.item(n).id for n in BENCHMARKS for _ in range(5)])"
+    )
+    seen = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        ).stdout.split()
+        for seed in "12"
+    ]
     assert seen[0] == seen[1] == [item["id"] for item in first(1)]
 
 
@@ -108,13 +141,17 @@ def test_unknown_split_and_benchmark():
 
 # --- splits ---
 
+
 def pairwise_shared(sets: list[set]) -> set:
     return (sets[0] & sets[1]) | (sets[0] & sets[2]) | (sets[1] & sets[2])
 
 
 @pytest.mark.parametrize("name", WITH_WORD)
 def test_splits_share_no_word_cue_template(drawn, name):
-    keys = [{(i.facts["word"], i.facts.get("cue"), i.facts["template"]) for i in drawn[split][name]} for split in SPLITS]
+    keys = [
+        {(i.facts["word"], i.facts.get("cue"), i.facts["template"]) for i in drawn[split][name]}
+        for split in SPLITS
+    ]
     assert all(len(k) > 20 for k in keys)
     assert pairwise_shared(keys) == set()
 
@@ -126,7 +163,10 @@ def test_splits_share_no_question(drawn, name):
 
 @pytest.mark.parametrize("name", PREFERENCE)
 def test_splits_share_no_prompt(drawn, name):
-    prompts = [{(i.question, frozenset(i.options), i.aligned.text) for i in drawn[split][name]} for split in SPLITS]
+    prompts = [
+        {(i.question, frozenset(i.options), i.aligned.text) for i in drawn[split][name]}
+        for split in SPLITS
+    ]
     assert pairwise_shared(prompts) == set()
 
 
@@ -135,58 +175,117 @@ def test_held_out_templates_occur_in_test_only(drawn):
         seen = {split: {i.facts["template"] for i in drawn[split][name]} for split in SPLITS}
         assert seen["train"] == seen["validation"] == set(templates[:-1])
         assert seen["test"] == set(templates)
-        assert all(i.facts["held_out"]["template"] == (i.facts["template"] == templates[-1]) for i in drawn["test"][name])
+        assert all(
+            i.facts["held_out"]["template"] == (i.facts["template"] == templates[-1])
+            for i in drawn["test"][name]
+        )
 
 
 def held_out(persona) -> bool:
-    return world.is_held_out_persona(*(persona.facts[key] for key in ("occupation", "hobby", "style")))
+    return world.is_held_out_persona(
+        *(persona.facts[key] for key in ("occupation", "hobby", "style"))
+    )
 
 
 def test_held_out_personas_occur_in_test_only(drawn):
     for split in SPLITS:
         w = World(5, split)
-        met = [i.aligned for items in drawn[split].values() for i in items] + [w.any_persona() for _ in range(500)]
+        met = [i.aligned for items in drawn[split].values() for i in items] + [
+            w.any_persona() for _ in range(500)
+        ]
         assert any(map(held_out, met)) == (split == "test")
 
 
 def test_a_fifth_of_the_personas_is_held_out(lex):
     jobs = [*lex.plain_people, *(job for values in lex.occupations.values() for job in values)]
-    every = [world.is_held_out_persona(*combination) for combination in product(jobs, lex.hobbies, lex.styles)]
+    every = [
+        world.is_held_out_persona(*combination)
+        for combination in product(jobs, lex.hobbies, lex.styles)
+    ]
     assert 0.17 < sum(every) / len(every) < 0.23
 
 
 # --- held out: what only backbones read and tests ask ---
 
+
 def test_held_out_words_and_professions_are_spread_and_stand_in_no_other_text(lex):
     words = [word for word in world.HELD_OUT_WORDS if word in lex.words]
     units = [word for word in world.HELD_OUT_WORDS if word in lex.units]
     assert len(words) == 6 and len(units) == 1 and len(words) + 1 == len(world.HELD_OUT_WORDS)
-    assert len({field for word in words for field in lex.words[word]}) >= 8, "spread over the fields"
-    withheld = {field: [job for job in jobs if job in world.HELD_OUT_PROFESSIONS] for field, jobs in lex.occupations.items()}
-    assert max(map(len, withheld.values())) == 1 and sum(map(len, withheld.values())) == len(world.HELD_OUT_PROFESSIONS) == 4
-    texts = [gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses]
+    assert len({field for word in words for field in lex.words[word]}) >= 8, (
+        "spread over the fields"
+    )
+    withheld = {
+        field: [job for job in jobs if job in world.HELD_OUT_PROFESSIONS]
+        for field, jobs in lex.occupations.items()
+    }
+    assert (
+        max(map(len, withheld.values())) == 1
+        and sum(map(len, withheld.values())) == len(world.HELD_OUT_PROFESSIONS) == 4
+    )
+    texts = [
+        gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses
+    ]
     texts += [unit for senses in lex.units.values() for _, unit in senses.values()]
-    texts += [text for values in (*lex.cues.values(), *TEMPLATES.values(), lex.hobbies, lex.styles, lex.styles.values(), lex.plain_people)
-              for text in values]
+    texts += [
+        text
+        for values in (
+            *lex.cues.values(),
+            *TEMPLATES.values(),
+            lex.hobbies,
+            lex.styles,
+            lex.styles.values(),
+            lex.plain_people,
+        )
+        for text in values
+    ]
     assert [text for text in texts if names_held_out(text)] == []
 
 
 def names_held_out(text: str) -> list[str]:
-    return re.findall(rf"\b(?:{'|'.join((*world.HELD_OUT_WORDS, *world.HELD_OUT_PROFESSIONS))})\b", text)
+    return re.findall(
+        rf"\b(?:{'|'.join((*world.HELD_OUT_WORDS, *world.HELD_OUT_PROFESSIONS))})\b", text
+    )
 
 
 @pytest.mark.parametrize("split", ["sft", "rl", "validation"])
 def test_no_question_holds_what_is_withheld(split, lex):
-    from pdlib import data
-    corpus = data.open_corpus(config.load("pocket"), split, random.Random(0), PocketExpert(), withhold=True)
-    drawn = [e for source in ("objective", "preference") for e in corpus.ask(source, [("aligned", "unaligned", "none")] * 700)]
-    rows = construct.to_frame(construct.write_trajectories(PocketExpert(), [e for e in drawn if e.persona], Mode.PERSONALIZED) + drawn)
+    from pdlib import dataset
+
+    corpus = dataset.open_corpus(
+        config.load("pocket"), split, random.Random(0), PocketExpert(), withhold=True
+    )
+    drawn = [
+        e
+        for source in ("objective", "preference")
+        for e in corpus.ask(source, [("aligned", "unaligned", "none")] * 700)
+    ]
+    rows = construct.to_frame(
+        construct.write_trajectories(
+            PocketExpert(), [e for e in drawn if e.persona], Mode.PERSONALIZED
+        )
+        + drawn
+    )
     assert len(rows) == 7000
-    assert [text for column in ("prompt", "completion") for text in rows[column].dropna() if names_held_out(text)] == []
-    assert not any(e.item.facts["held_out"][part] for e in drawn for part in ("word", "template", "profession"))
+    assert [
+        text
+        for column in ("prompt", "completion")
+        for text in rows[column].dropna()
+        if names_held_out(text)
+    ] == []
+    assert not any(
+        e.item.facts["held_out"][part] for e in drawn for part in ("word", "template", "profession")
+    )
     assert not any(e.persona.facts["studies"] in world.HELD_OUT_WORDS for e in drawn if e.persona)
-    glosses = {texts[0] for word in world.HELD_OUT_WORDS if word in lex.words for texts in lex.words[word].values()}
-    assert not any(glosses & set(e.item.options) for e in drawn)  # always wrong in training, they would be learned as wrong
+    glosses = {
+        texts[0]
+        for word in world.HELD_OUT_WORDS
+        if word in lex.words
+        for texts in lex.words[word].values()
+    }
+    assert not any(
+        glosses & set(e.item.options) for e in drawn
+    )  # always wrong in training, they would be learned as wrong
 
 
 def test_a_world_that_withholds_has_all_the_rest(lex):
@@ -194,7 +293,10 @@ def test_a_world_that_withholds_has_all_the_rest(lex):
     asked = {w.item(name).facts["word"] for name in ("triviaqa", "math500") for _ in range(1500)}
     assert asked == {*lex.words, *lex.units} - set(world.HELD_OUT_WORDS)
     jobs = {w.any_persona().facts["occupation"] for _ in range(1500)}
-    assert jobs == {*lex.plain_people, *(job for jobs in lex.occupations.values() for job in jobs)} - set(world.HELD_OUT_PROFESSIONS)
+    assert jobs == {
+        *lex.plain_people,
+        *(job for jobs in lex.occupations.values() for job in jobs),
+    } - set(world.HELD_OUT_PROFESSIONS)
 
 
 def test_items_say_what_of_them_is_held_out(drawn):
@@ -203,9 +305,16 @@ def test_items_say_what_of_them_is_held_out(drawn):
             shown = modes.user_message(item, None)
             word = any(re.search(rf"\b{held}\b", shown) for held in world.HELD_OUT_WORDS)
             job = item.aligned.facts["occupation"] in world.HELD_OUT_PROFESSIONS
-            assert item.facts["held_out"] == {"word": word, "template": item.facts["template"] == TEMPLATES[name][-1], "profession": job}
-    shares = {part: sum(i.facts["held_out"][part] for name in OBJECTIVE for i in drawn["test"][name]) / (DRAWS * len(OBJECTIVE))
-              for part in ("word", "profession")}
+            assert item.facts["held_out"] == {
+                "word": word,
+                "template": item.facts["template"] == TEMPLATES[name][-1],
+                "profession": job,
+            }
+    shares = {
+        part: sum(i.facts["held_out"][part] for name in OBJECTIVE for i in drawn["test"][name])
+        / (DRAWS * len(OBJECTIVE))
+        for part in ("word", "profession")
+    }
     assert shares == pytest.approx({"word": 0.1, "profession": 0.2}, abs=0.03)
 
 
@@ -214,7 +323,8 @@ def digest(lines) -> str:
 
 
 def test_what_backbones_read_and_what_is_tested_is_what_it_was():
-    """Digests of the world fit="word": whoever changes these texts changes every later result, and has to say so.
+    """Digests of the world fit="word": whoever changes these texts changes every later result, and
+    has to say so.
 
     The committed results stand on an earlier diet.
     """
@@ -223,21 +333,41 @@ def test_what_backbones_read_and_what_is_tested_is_what_it_was():
     assert {
         "test items": digest(item.id for name in BENCHMARKS for item in test.items(name, 40)),
         "the tokenizer's": digest(train.item(name).id for name in BENCHMARKS for _ in range(40)),
-        "about the asker": digest((item.id, item.question, item.gold) for item in (train.self_question() for _ in range(40))),
+        "about the asker": digest(
+            (item.id, item.question, item.gold)
+            for item in (train.self_question() for _ in range(40))
+        ),
         "people": digest(people.any_persona().text for _ in range(200)),
-        "diet": digest(row if isinstance(row[0], str) else (row[0].id, row[0].question, row[1] and row[1].text) for row in rows),
-        "read first": digest(row if isinstance(row[0], str) else row[0].id + row[0].question for row in diet.first(0, 200)),
-    } == {"test items": "776c2935b457db1f", "the tokenizer's": "f15605bcaf0d9bbe", "about the asker": "3849dd752cbba0a6",
-          "people": "cc8170c2b2f499cd", "diet": "9b39d2d3922a028c", "read first": "370b7c97b21c9b61"}
+        "diet": digest(
+            row if isinstance(row[0], str) else (row[0].id, row[0].question, row[1] and row[1].text)
+            for row in rows
+        ),
+        "read first": digest(
+            row if isinstance(row[0], str) else row[0].id + row[0].question
+            for row in diet.first(0, 200)
+        ),
+    } == {
+        "test items": "776c2935b457db1f",
+        "the tokenizer's": "f15605bcaf0d9bbe",
+        "about the asker": "3849dd752cbba0a6",
+        "people": "cc8170c2b2f499cd",
+        "diet": "9b39d2d3922a028c",
+        "read first": "370b7c97b21c9b61",
+    }
 
 
 @pytest.mark.parametrize("fit", world.FITS)
 def test_word_lists_say_what_is_so(fit):
-    """Every label, of the study and of the profession alike; both labels are equally frequent, and only the world "field" asks for work."""
+    """Every label, of the study and of the profession alike; both labels are equally frequent, and
+    only the world "field" asks for work.
+    """
     people, senses = world.People(fit), world.lexicon().words | world.lexicon().units
     fields = {job: field for field, jobs in world.lexicon().occupations.items() for job in jobs}
-    lists = [row for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
-             if isinstance(row[0], str) and "which " in row[0]]
+    lists = [
+        row
+        for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
+        if isinstance(row[0], str) and "which " in row[0]
+    ]
     assert len(lists) == pytest.approx(300 + diet.LISTS[fit] * 3000, abs=90)
     labels, asked = Counter(), Counter()
     for prompt, said in lists:
@@ -245,10 +375,15 @@ def test_word_lists_say_what_is_so(fit):
         of_work = "my work" in prompt
         asked[of_work] += 1
         for entry, label in (pair.rsplit(" ", 1) for pair in said.strip().split(", ")):
-            assert label == ("yes" if (fields[job] in senses[entry] if of_work else entry == studied) else "no")
+            assert label == (
+                "yes" if (fields[job] in senses[entry] if of_work else entry == studied) else "no"
+            )
             labels[label] += 1
     assert labels["yes"] / labels.total() == pytest.approx(0.5, abs=0.03)
-    assert asked[True] == pytest.approx(diet.OF_WORK[fit] * diet.LISTS[fit] * 3000, abs=90) and asked[False] > 300
+    assert (
+        asked[True] == pytest.approx(diet.OF_WORK[fit] * diet.LISTS[fit] * 3000, abs=90)
+        and asked[False] > 300
+    )
 
 
 # --- who fits ---
@@ -267,14 +402,24 @@ def share(items: list[Item], test) -> float:
     return sum(map(test, items)) / len(items)
 
 
-def test_in_the_world_of_words_every_fitting_persona_studies_the_word_and_strangers_come_from_a_pool(drawn):
+def test_in_the_world_of_words_every_fitting_persona_studies_the_word_and_strangers_come_from_a_pool(
+    drawn,
+):
     for name in OBJECTIVE:
-        assert all(world.studies_it(item, item.aligned) and item.unaligned is None for item in drawn["train"][name])
+        assert all(
+            world.studies_it(item, item.aligned) and item.unaligned is None
+            for item in drawn["train"][name]
+        )
 
 
 def test_some_fitting_personas_share_the_profession_only(hard):
-    assert all(world.knows(item, item.aligned) and item.aligned.facts["field"] == item.facts["field"] for item in hard)
-    assert share(hard, lambda item: not world.studies_it(item, item.aligned)) == pytest.approx(0.3, abs=0.03)
+    assert all(
+        world.knows(item, item.aligned) and item.aligned.facts["field"] == item.facts["field"]
+        for item in hard
+    )
+    assert share(hard, lambda item: not world.studies_it(item, item.aligned)) == pytest.approx(
+        0.3, abs=0.03
+    )
 
 
 def test_strangers_never_have_the_questions_profession(hard):
@@ -283,7 +428,12 @@ def test_strangers_never_have_the_questions_profession(hard):
 
 def test_some_strangers_study_the_word_in_a_profession_that_has_no_meaning_for_it(hard):
     bare = [item for item in hard if not item.facts["cue"]]
-    outsiders = share(bare, lambda item: world.studies_it(item, item.unaligned) and not world.knows(item, item.unaligned))
+    outsiders = share(
+        bare,
+        lambda item: (
+            world.studies_it(item, item.unaligned) and not world.knows(item, item.unaligned)
+        ),
+    )
     assert outsiders == pytest.approx(0.6, abs=0.04)
 
 
@@ -291,16 +441,36 @@ def test_some_cues_contradict_the_strangers_profession(hard):
     cued = [item for item in hard if item.facts["cue"]]
     rivals = [item for item in cued if world.knows(item, item.unaligned)]
     assert len(rivals) / len(cued) >= 0.8 - 0.04  # those drawn so, and a few by chance
-    assert all(world.senses(item)[item.unaligned.facts["field"]] != world.senses(item)[item.facts["field"]] for item in rivals)
-    assert share(rivals, lambda item: world.studies_it(item, item.unaligned)) == pytest.approx(0.5, abs=0.07)
+    assert all(
+        world.senses(item)[item.unaligned.facts["field"]] != world.senses(item)[item.facts["field"]]
+        for item in rivals
+    )
+    assert share(rivals, lambda item: world.studies_it(item, item.unaligned)) == pytest.approx(
+        0.5, abs=0.07
+    )
 
 
 def test_neither_a_cue_nor_a_repeated_word_tells_who_fits_and_the_lexicon_does(hard):
-    """Without a cue, "studies it" is wrong for every third asker or more; "knows the word" only where a stranger's profession has a
-    meaning of its own for it, which nobody can tell."""
+    """Without a cue, "studies it" is wrong for every third asker or more; "knows the word" only
+    where a stranger's profession has a meaning of its own for it, which nobody can tell.
+    """
     bare = [item for item in hard if not item.facts["cue"]]
-    by_word = 1 - (share(bare, lambda i: world.studies_it(i, i.aligned)) + share(bare, lambda i: not world.studies_it(i, i.unaligned))) / 2
-    by_lexicon = 1 - (share(bare, lambda i: world.knows(i, i.aligned)) + share(bare, lambda i: not world.knows(i, i.unaligned))) / 2
+    by_word = (
+        1
+        - (
+            share(bare, lambda i: world.studies_it(i, i.aligned))
+            + share(bare, lambda i: not world.studies_it(i, i.unaligned))
+        )
+        / 2
+    )
+    by_lexicon = (
+        1
+        - (
+            share(bare, lambda i: world.knows(i, i.aligned))
+            + share(bare, lambda i: not world.knows(i, i.unaligned))
+        )
+        / 2
+    )
     assert by_word > 0.4 and by_lexicon < 0.08
 
 
@@ -309,13 +479,20 @@ def test_most_questions_of_the_field_world_mean_the_commonest_sense(hard):
     senses = {word: list(fields) for word, fields in (lex.words | lex.units).items()}
     usual = {word: world.commonest(word, fields) for word, fields in senses.items()}
     assert all(usual[word] in fields for word, fields in senses.items()) and usual == {
-        word: world.commonest(word, fields[::-1]) for word, fields in senses.items()}, "whatever the order"
+        word: world.commonest(word, fields[::-1]) for word, fields in senses.items()
+    }, "whatever the order"
     asked = World(4, "train", people=world.People("field", commonest=0.6))
     found = [asked.item("triviaqa") for _ in range(8000)]
-    assert share(found, lambda item: item.facts["field"] == usual[item.facts["word"]]) == pytest.approx(0.6, abs=0.04)
+    assert share(
+        found, lambda item: item.facts["field"] == usual[item.facts["word"]]
+    ) == pytest.approx(0.6, abs=0.04)
     others = {(item.facts["word"], item.facts["field"]) for item in found}
-    assert {(word, field) for word, fields in lex.words.items() for field in fields} == others, "every sense is asked for"
-    assert share(hard, lambda item: item.facts["field"] == usual[item.facts["word"]]) == pytest.approx(1 / 3, abs=0.04)
+    assert {(word, field) for word, fields in lex.words.items() for field in fields} == others, (
+        "every sense is asked for"
+    )
+    assert share(
+        hard, lambda item: item.facts["field"] == usual[item.facts["word"]]
+    ) == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_people_are_refused_where_they_make_no_sense():
@@ -339,6 +516,7 @@ def test_the_sealed_split_shares_no_question_with_any_other(drawn):
 
 # --- items ---
 
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_ids_are_unique(drawn, name):
     items = World(2, "test").items(name, 300)
@@ -358,20 +536,34 @@ def test_an_item_survives_json(drawn):
 
 def test_options(drawn):
     sizes = {name: {len(i.options) for i in drawn["test"][name]} for name in BENCHMARKS}
-    assert sizes == {"pubmedqa": {0}, "triviaqa": {0}, "math500": {0}, "mmlu_pro": {4, 5}, "supergpqa": {6, 7, 8},
-                     "personafeedback": {2}, "fspo_roleplay": {2}}
+    assert sizes == {
+        "pubmedqa": {0},
+        "triviaqa": {0},
+        "math500": {0},
+        "mmlu_pro": {4, 5},
+        "supergpqa": {6, 7, 8},
+        "personafeedback": {2},
+        "fspo_roleplay": {2},
+    }
     for name in ("mmlu_pro", "supergpqa", *PREFERENCE):
         for item in drawn["test"][name]:
             assert item.answer_type == "choice"
             assert len({benchmarks.normalize(text) for text in item.options}) == len(item.options)
         places = [i.options.index(i.gold) for i in drawn["test"][name]]
-        assert all(places.count(place) > 0.5 * DRAWS / max(sizes[name]) for place in range(min(sizes[name])))
+        assert all(
+            places.count(place) > 0.5 * DRAWS / max(sizes[name])
+            for place in range(min(sizes[name]))
+        )
 
 
 def test_choice_items_offer_rival_senses(drawn, lex):
     for name in ("mmlu_pro", "supergpqa"):
         for item in drawn["test"][name]:
-            rivals = {texts[0] for field, texts in lex.words[item.facts["word"]].items() if field != item.facts["field"]}
+            rivals = {
+                texts[0]
+                for field, texts in lex.words[item.facts["word"]].items()
+                if field != item.facts["field"]
+            }
             assert item.gold == lex.words[item.facts["word"]][item.facts["field"]][0]
             assert len(rivals & set(item.options)) >= (len(rivals) if name == "supergpqa" else 2)
 
@@ -387,10 +579,18 @@ def test_pubmedqa(drawn, lex):
     for item in items:
         senses = {texts[0]: field for field, texts in lex.words[item.facts["word"]].items()}
         shown = item.facts["g"]
-        truth = "maybe" if shown not in senses else "yes" if senses[shown] == item.facts["field"] else "no"
+        truth = (
+            "maybe"
+            if shown not in senses
+            else "yes"
+            if senses[shown] == item.facts["field"]
+            else "no"
+        )
         assert (item.answer_type, item.gold) == ("label", truth)
         assert item.question.startswith("context: notes") and shown in item.question
-    shares = {label: sum(i.gold == label for i in items) / DRAWS for label in ("yes", "no", "maybe")}
+    shares = {
+        label: sum(i.gold == label for i in items) / DRAWS for label in ("yes", "no", "maybe")
+    }
     assert shares == pytest.approx({"yes": 0.55, "no": 0.33, "maybe": 0.12}, abs=0.06)
 
 
@@ -414,7 +614,11 @@ def test_cues_point_to_the_gold_field(drawn, lex):
     for name in OBJECTIVE:
         items = drawn["test"][name]
         with_cue = [item for item in items if item.facts["cue"]]
-        assert all(i.facts["cue"] in lex.cues[i.facts["field"]] and f"near the {i.facts['cue']}" in i.question for i in with_cue)
+        assert all(
+            i.facts["cue"] in lex.cues[i.facts["field"]]
+            and f"near the {i.facts['cue']}" in i.question
+            for i in with_cue
+        )
         assert not any("near the" in i.question for i in items if not i.facts["cue"])
 
 
@@ -430,7 +634,10 @@ def test_the_aligned_persona_fits(drawn):
         for item in drawn["test"][name]:
             facts = item.aligned.facts
             assert (facts["field"], facts["studies"]) == (item.facts["field"], item.facts["word"])
-            assert all(facts[key] in item.aligned.text for key in ("occupation", "studies", "hobby", "style"))
+            assert all(
+                facts[key] in item.aligned.text
+                for key in ("occupation", "studies", "hobby", "style")
+            )
 
 
 def test_null_world_personas_carry_no_information(lex):
@@ -460,6 +667,7 @@ def test_questions_about_the_asker():
 
 # --- expert ---
 
+
 def test_expert_sees_the_persona_in_personalised_mode_only():
     w = World(0, "train")
     for name in BENCHMARKS:
@@ -482,7 +690,9 @@ def test_trajectories_earn_the_full_reward(drawn, name, tokenizer):
 
 
 def spoken(reasoning: str) -> str:
-    """The reasoning without what it quotes from the lexicon: a gloss may name an occupation of its own accord."""
+    """The reasoning without what it quotes from the lexicon: a gloss may name an occupation of its
+    own accord.
+    """
     return re.sub(r'"[^"]*"', "", reasoning)
 
 
@@ -491,7 +701,9 @@ def test_general_trajectories_know_nothing_of_the_persona(drawn):
         items = drawn["train"][name]
         for item, other in zip(items[:300], reversed(items[:300])):
             text = expert.write(item, Mode.GENERAL, None)
-            assert text == expert.write(dataclasses.replace(item, aligned=other.aligned), Mode.GENERAL, None)
+            assert text == expert.write(
+                dataclasses.replace(item, aligned=other.aligned), Mode.GENERAL, None
+            )
             words = [item.aligned.facts[key] for key in ("occupation", "hobby", "style")]
             assert [w for w in words if re.search(rf"\b{w}\b", spoken(text[0]))] == []
 
@@ -510,15 +722,27 @@ def test_plain_reasoning_of_a_preference_follows_the_persona(drawn):
 
 # --- tokenizer and backbones ---
 
+
 def random_text(rng: random.Random) -> str:
     points = [*range(1, 0xD800), *range(0xE000, 0x110000)]
     return "".join(chr(rng.choice(points)) for _ in range(40))
 
 
-@pytest.mark.parametrize("text", [
-    "near the bank, what is bond?", "  two  spaces , and . marks !", "tab\tnew\n\nline\r\n", "naïve café 債券 سند 🏦👩‍🚀", "e\u0301 \u200b \ufeff",
-    "I am a chef, my question is:\nI am ", '[General_mode]\nx\n\n<answer>{"answer": "B"}</answer>[Personalized_mode]', "", " ", "\x00\x7f",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "near the bank, what is bond?",
+        "  two  spaces , and . marks !",
+        "tab\tnew\n\nline\r\n",
+        "naïve café 債券 سند 🏦👩‍🚀",
+        "e\u0301 \u200b \ufeff",
+        "I am a chef, my question is:\nI am ",
+        '[General_mode]\nx\n\n<answer>{"answer": "B"}</answer>[Personalized_mode]',
+        "",
+        " ",
+        "\x00\x7f",
+    ],
+)
 def test_tokenizer_round_trip(tokenizer, text):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
@@ -538,9 +762,14 @@ def test_tokenizer_survives_saving(tokenizer, tmp_path):
 
 
 def test_chat_template_knows_two_roles(tokenizer):
-    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hey"}, {"role": "user", "content": "so?"}]
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hey"},
+        {"role": "user", "content": "so?"},
+    ]
     assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
-        "<|user|>hi<|assistant|>hey<|end|><|user|>so?<|assistant|>")
+        "<|user|>hi<|assistant|>hey<|end|><|user|>so?<|assistant|>"
+    )
     with pytest.raises(Exception, match="found: system"):
         tokenizer.apply_chat_template([{"role": "system", "content": "be kind"}], tokenize=False)
 
@@ -554,7 +783,10 @@ def test_backbones(tiny_model, tiny_llama, tokenizer):
 
 
 def test_backbone_seed(tokenizer, tiny_model):
-    weights = [build_backbone("pocket-qwen3", tokenizer, seed).get_input_embeddings().weight for seed in (0, 1)]
+    weights = [
+        build_backbone("pocket-qwen3", tokenizer, seed).get_input_embeddings().weight
+        for seed in (0, 1)
+    ]
     ours = tiny_model.get_input_embeddings().weight
     assert torch.equal(weights[0], ours) and not torch.equal(weights[1], ours)
 

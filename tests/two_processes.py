@@ -1,4 +1,5 @@
-"""What test_dualgrpo starts under `accelerate launch`: a few greedy DualGRPO steps; weights and losses go to a folder.
+"""What test_dualgrpo starts under `accelerate launch`: a few greedy DualGRPO steps; weights and
+losses go to a folder.
 
 `python tests/two_processes.py MODEL OUT BATCH`: BATCH rollouts a process and training batch.
 """
@@ -16,26 +17,56 @@ from pdlib.schema import Mode
 
 
 def reward(prompts, completions, **_) -> list[float]:
-    """Depends on the prompt, the mode and the text, so that a label that lands on another row changes the result."""
+    """Depends on the prompt, the mode and the text, so that a label that lands on another row
+    changes the result.
+    """
     texts = [c[0]["content"] for c in completions]
-    return [len(p[0]["content"]) % 7 / 7 * text.startswith(Mode.PERSONALIZED.tag) + len(text) % 5 / 5
-            for p, text in zip(prompts, texts)]
+    return [
+        len(p[0]["content"]) % 7 / 7 * text.startswith(Mode.PERSONALIZED.tag) + len(text) % 5 / 5
+        for p, text in zip(prompts, texts)
+    ]
 
 
 def main(model: str, out: str, batch: int):
     args = DualGRPOConfig(
-        output_dir=out, per_device_train_batch_size=batch, num_generations=4, max_completion_length=6, max_steps=3, top_k=1,
-        gradient_accumulation_steps=2, num_iterations=2, learning_rate=1.0, optim="sgd", lr_scheduler_type="constant",
-        beta=0.04, report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no",
-        disable_tqdm=True, logging_steps=1, prefix_style="token", seed=3, model_init_kwargs={"dtype": "auto"})
+        output_dir=out,
+        per_device_train_batch_size=batch,
+        num_generations=4,
+        max_completion_length=6,
+        max_steps=3,
+        top_k=1,
+        gradient_accumulation_steps=2,
+        num_iterations=2,
+        learning_rate=1.0,
+        optim="sgd",
+        lr_scheduler_type="constant",
+        beta=0.04,
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_steps=1,
+        prefix_style="token",
+        seed=3,
+        model_init_kwargs={"dtype": "auto"},
+    )
     tokenizer = AutoTokenizer.from_pretrained(model)
     data = load_dataset("json", data_files=f"{model}/prompts.jsonl", split="train")
-    trainer = DualGRPOTrainer(model, [reward], args=args, train_dataset=data, processing_class=tokenizer)
+    trainer = DualGRPOTrainer(
+        model, [reward], args=args, train_dataset=data, processing_class=tokenizer
+    )
     trainer.train()
     if trainer.accelerator.is_main_process:
         weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
-        save_file({k: v.contiguous() for k, v in weights.items() if k != "lm_head.weight"}, f"{out}/weights.safetensors")
-        Path(out, "log.json").write_text(json.dumps([row for row in trainer.state.log_history if "reward" in row]))
+        save_file(
+            {k: v.contiguous() for k, v in weights.items() if k != "lm_head.weight"},
+            f"{out}/weights.safetensors",
+        )
+        Path(out, "log.json").write_text(
+            json.dumps([row for row in trainer.state.log_history if "reward" in row])
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,13 @@
 """One function a figure: table in, figure out."""
 
-from pdlib.plots.accuracy import ablations, accuracy, forced_modes, interference, mixing, mode_shares
+from pdlib.plots.accuracy import (
+    ablations,
+    accuracy,
+    forced_modes,
+    interference,
+    mixing,
+    mode_shares,
+)
 from pdlib.plots.bench import shared_prefix
 from pdlib.plots.carry_over import carry_over
 from pdlib.plots.counterfactual import counterfactuals, held_out, order
@@ -8,11 +15,46 @@ from pdlib.plots.hands_on import advantages_by_hand, at_threshold, replay
 from pdlib.plots.idea import idea
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
 from pdlib.plots.replication import replication
-from pdlib.plots.selection import calibration, selection_errors, selection_shares, selectors, tradeoff
+from pdlib.plots.selection import (
+    calibration,
+    selection_errors,
+    selection_shares,
+    selectors,
+    tradeoff,
+)
 from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
 
-__all__ = ["ablations", "accuracy", "advantages_by_hand", "at_threshold", "calibration", "carry_over", "counterfactuals", "deviations",
-           "dialogue_tags", "dialogue_turns", "differences", "forced_modes", "held_out", "idea", "interference", "laboratory", "mixing",
-           "mode_shares", "order", "paths", "pushes", "replay", "replication", "save", "selection_errors", "selection_shares", "selectors",
-           "shared_prefix", "token_advantages", "tradeoff", "training"]
+__all__ = [
+    "ablations",
+    "accuracy",
+    "advantages_by_hand",
+    "at_threshold",
+    "calibration",
+    "carry_over",
+    "counterfactuals",
+    "deviations",
+    "dialogue_tags",
+    "dialogue_turns",
+    "differences",
+    "forced_modes",
+    "held_out",
+    "idea",
+    "interference",
+    "laboratory",
+    "mixing",
+    "mode_shares",
+    "order",
+    "paths",
+    "pushes",
+    "replay",
+    "replication",
+    "save",
+    "selection_errors",
+    "selection_shares",
+    "selectors",
+    "shared_prefix",
+    "token_advantages",
+    "tradeoff",
+    "training",
+]

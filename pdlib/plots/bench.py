@@ -10,15 +10,28 @@ from pdlib.plots.style import BLUE, GREY, ORANGE
 
 
 def bench(rows: pd.DataFrame) -> Figure:
-    """How many times faster than stock, from rows of `bench.measure`: dots with the range of the turns, a tick the ratio of the work."""
+    """How many times faster than stock, from rows of `bench.measure`: dots with the range of the
+    turns, a tick the ratio of the work.
+    """
     shown = rows[rows.best.notna()].reset_index(drop=True)
     y = np.arange(len(shown))[::-1]
     figure, axis = plt.subplots(figsize=(7.5, 0.9 + 0.3 * len(shown)), layout="constrained")
-    axis.plot(shown.best, y, "|", color=ORANGE, markersize=14, markeredgewidth=2, label="ratio of the work (counted FLOPs)")
+    axis.plot(
+        shown.best,
+        y,
+        "|",
+        color=ORANGE,
+        markersize=14,
+        markeredgewidth=2,
+        label="ratio of the work (counted FLOPs)",
+    )
     error = [shown.ratio - shown.ratio_low, shown.ratio_high - shown.ratio]
     axis.errorbar(shown.ratio, y, xerr=error, fmt="o", color=BLUE, capsize=3, label="measured")
     axis.axvline(1, color=GREY, linewidth=0.8, linestyle="--")
-    names = [f"{r.part}: {r.model}, {r.prompts} × {r.prompt} + {r.rollouts} × {r.completion}" for r in shown.itertuples()]
+    names = [
+        f"{r.part}: {r.model}, {r.prompts} × {r.prompt} + {r.rollouts} × {r.completion}"
+        for r in shown.itertuples()
+    ]
     axis.set_yticks(y, names)
     axis.set(xlabel="times faster than stock TRL", xlim=(0, None))
     axis.spines[["top", "right"]].set_visible(False)
@@ -27,7 +40,10 @@ def bench(rows: pd.DataFrame) -> Figure:
 
 
 def shared_prefix(prompt: int = 6, completion: int = 4, rows: int = 4) -> Figure:
-    """Which token sees which, written out row by row and with one prompt for all rows; `rows` completions, half of them in each mode."""
+    """Which token sees which, written out row by row and with one prompt for all rows; `rows`
+    completions, half of them in each mode.
+    """
+
     def seen(shared: bool) -> np.ndarray:
         lengths = [prompt, *[completion] * rows] if shared else [0, *[prompt + completion] * rows]
         owner = np.repeat(np.arange(rows + 1), lengths)  # 0: the shared prompt
@@ -38,11 +54,24 @@ def shared_prefix(prompt: int = 6, completion: int = 4, rows: int = 4) -> Figure
         return np.where(same & (at[:, None] >= at), np.where(is_prompt[None], 1, mode[:, None]), 0)
 
     figure, axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")
-    for axis, (title, table) in zip(axes, {"written out": seen(False), "shared": seen(True)}.items()):
-        axis.imshow(table, cmap=ListedColormap(["white", GREY, BLUE, ORANGE]), vmin=0, vmax=3, interpolation="nearest")
+    for axis, (title, table) in zip(
+        axes, {"written out": seen(False), "shared": seen(True)}.items()
+    ):
+        axis.imshow(
+            table,
+            cmap=ListedColormap(["white", GREY, BLUE, ORANGE]),
+            vmin=0,
+            vmax=3,
+            interpolation="nearest",
+        )
         axis.set(title=f"{title}: {len(table)} tokens, {int((table > 0).sum())} pairs")
         axis.set(xlabel="is seen", ylabel="sees", xticks=[], yticks=[])
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (GREY, BLUE, ORANGE)]
-    figure.legend(handles, ["the prompt", "own tokens, general mode", "own tokens, personalised mode"], loc="outside lower center", ncols=3,
-                  frameon=False)
+    figure.legend(
+        handles,
+        ["the prompt", "own tokens, general mode", "own tokens, personalised mode"],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
     return figure

@@ -1,9 +1,17 @@
-"""The pocket tokenizer and backbones: built from a config, random weights, trained by us in the run."""
+"""The pocket tokenizer and backbones: built from a config, random weights, trained by us in the
+run.
+"""
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
-    LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    set_seed,
 )
 
 from pdlib import modes
@@ -19,17 +27,28 @@ CHAT_TEMPLATE = (
     "{{ '<|' + message.role + '|>' + message.content }}{% if message.role == 'assistant' %}<|end|>{% endif %}"
     "{%- endfor -%}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-NAMES = {"pocket-qwen3": (Qwen3Config, Qwen3ForCausalLM), "pocket-llama": (LlamaConfig, LlamaForCausalLM)}
-INIT_STD = 0.1  # five times the usual 0.02, which learned far more slowly at this width in the few runs tried
-# Fixed strings of the prompt and answer format, one token each: a laptop's minutes go to words, not to boilerplate.
+NAMES = {
+    "pocket-qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "pocket-llama": (LlamaConfig, LlamaForCausalLM),
+}
+# five times the usual 0.02, which learned far more slowly at this width in the few runs tried
+INIT_STD = 0.1
+# Fixed strings of the prompt and answer format, one token each: a laptop's minutes go to words, not
+# to boilerplate.
 BOILERPLATE = [
-    "I am ", ", my question is:\n", modes.CHOICE_INSTRUCTION, modes.FREE_INSTRUCTION,
-    '\n\n<answer>{"answer": "', '"}</answer>',
+    "I am ",
+    ", my question is:\n",
+    modes.CHOICE_INSTRUCTION,
+    modes.FREE_INSTRUCTION,
+    '\n\n<answer>{"answer": "',
+    '"}</answer>',
 ]
 
 
 def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
-    """Byte-level BPE trained on text of the pocket world; it encodes any text and decodes it unchanged."""
+    """Byte-level BPE trained on text of the pocket world; it encodes any text and decodes it
+    unchanged.
+    """
     world, texts = World(seed, "train"), []
     for benchmark in BENCHMARKS:
         for _ in range(600):
@@ -39,40 +58,67 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
             texts.append(write(item, Mode.PERSONALIZED, item.aligned)[0])
             texts.append(write(item, Mode.GENERAL, None)[0])
     lex = lexicon()
-    texts += [gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses]
+    texts += [
+        gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses
+    ]
     texts += [f" {name}" for values in lex.cues.values() for name in values]
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    core.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=1400, min_frequency=2, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"], show_progress=False,
-    ))
+    core.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=1400,
+            min_frequency=2,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"],
+            show_progress=False,
+        ),
+    )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<|pad|>", eos_token="<|end|>", padding_side="left",
+        tokenizer_object=core,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        padding_side="left",
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in BOILERPLATE + [m.tag + "\n" for m in Mode]])
+    tokenizer.add_tokens(
+        [AddedToken(text, normalized=False) for text in BOILERPLATE + [m.tag + "\n" for m in Mode]]
+    )
     return tokenizer
 
 
-def build_backbone(name: str, tokenizer: PreTrainedTokenizerFast, seed: int, width: int = 128, layers: int = 4) -> PreTrainedModel:
+def build_backbone(
+    name: str, tokenizer: PreTrainedTokenizerFast, seed: int, width: int = 128, layers: int = 4
+) -> PreTrainedModel:
     """An untrained `pocket-qwen3` or `pocket-llama` of 1-3 M parameters.
 
-    Keys start equal to queries, so that attention looks for the same word from the first step on ("mimetic
-    initialisation", Trockman & Kolter 2023): whether a persona's word is the question's was then learned sooner (one run each).
+    Keys start equal to queries, so that attention looks for the same word from the first step on
+    ("mimetic initialisation", Trockman & Kolter 2023): whether a persona's word is the question's
+    was then learned sooner (one run each).
     """
     if name not in NAMES:
         raise ValueError(f"unknown pocket backbone {name!r}, expected one of {list(NAMES)}")
     config_class, model_class = NAMES[name]
     set_seed(seed)
-    model = model_class(config_class(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=4, head_dim=width // 4, max_position_embeddings=512,
-        tie_word_embeddings=True, initializer_range=INIT_STD, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    ))
+    model = model_class(
+        config_class(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=3 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            head_dim=width // 4,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            initializer_range=INIT_STD,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)

@@ -1,18 +1,24 @@
-"""Every notebook in JupyterLab, as a reader has it: it opens, runs at smoke from first to last cell, and its widgets answer."""
+"""Every notebook in JupyterLab, as a reader has it: it opens, runs at smoke from first to last
+cell, and its widgets answer.
+"""
 
 import re
 
 import pytest
 
-from pdlib import workbook
+from pdlib.workbook import runner
 
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
-FINISHED = """() => {
+FINISHED = (
+    """() => {
     const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());
     return document.querySelector('%s') !== null || prompts.length > 0 && prompts.every(text => /^\\[\\d+\\]:$/.test(text));
-}""" % ERRORS
+}"""
+    % ERRORS
+)
 STARTED = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].some(e => e.textContent.trim() !== '[ ]:')"""
-# A widget's status line says that it works, then that it is done; its result may be the same (models trained at smoke know nothing).
+# A widget's status line says that it works, then that it is done; its result may be the same
+# (models trained at smoke know nothing).
 WATCH = """box => {
     window.answered = false;
     new MutationObserver(() => { window.answered = true; })
@@ -23,12 +29,16 @@ QUESTION = ".jp-Dialog button.jp-mod-accept"
 
 
 def run_all(page) -> None:
-    """Run > Run All Cells, again where JupyterLab first asks which kernel is meant: then it runs nothing."""
+    """Run > Run All Cells, again where JupyterLab first asks which kernel is meant: then it runs
+    nothing.
+    """
     for _ in range(3):
         page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=300_000)
         page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
         page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-        page.wait_for_function(f"() => document.querySelector('{QUESTION}') !== null || ({STARTED})()", timeout=60_000)
+        page.wait_for_function(
+            f"() => document.querySelector('{QUESTION}') !== null || ({STARTED})()", timeout=60_000
+        )
         question = page.locator(QUESTION)
         if not question.count():
             return
@@ -42,7 +52,11 @@ def change(box) -> str:
     slider, text = box.locator(".noUi-handle").first, box.locator("input[type=text]").first
     if menus:
         options = menus[0].locator("option").count()
-        menus[0].select_option(index=options - 1 if menus[0].evaluate("menu => menu.selectedIndex") != options - 1 else 0)
+        menus[0].select_option(
+            index=options - 1
+            if menus[0].evaluate("menu => menu.selectedIndex") != options - 1
+            else 0
+        )
         name = "menu"
     elif slider.count():
         at, end = (slider.get_attribute(name) for name in ("aria-valuenow", "aria-valuemax"))
@@ -52,17 +66,23 @@ def change(box) -> str:
         text.fill(text.input_value().rsplit(" ", 1)[0] + " chess")
         text.press("Enter")
         name = "text"
-    if (button := box.locator("button.jupyter-button").first).count():  # what takes seconds runs when asked to
+    if (
+        button := box.locator("button.jupyter-button").first
+    ).count():  # what takes seconds runs when asked to
         button.click()
     return name
 
 
 def shown(box) -> str:
     """What stands in a widget's place for results."""
-    return "".join(box.locator(".jp-OutputArea-output").evaluate_all("parts => parts.map(part => part.innerHTML)"))
+    return "".join(
+        box.locator(".jp-OutputArea-output").evaluate_all(
+            "parts => parts.map(part => part.innerHTML)"
+        )
+    )
 
 
-@pytest.mark.parametrize("name", workbook.NOTEBOOKS)
+@pytest.mark.parametrize("name", runner.NOTEBOOKS)
 def test_a_notebook_opens_runs_and_answers(name, lab, watch):
     watched = watch(lab.home)
     page = watched.page
@@ -78,13 +98,18 @@ def test_a_notebook_opens_runs_and_answers(name, lab, watch):
             page.evaluate(WATCH, box.element_handle())
             control = change(box)
             page.wait_for_function(ANSWERED, arg=box.element_handle(), timeout=300_000)
-            assert page.locator(ERRORS).all_inner_texts() == [], f"the {control} of widget {k + 1} leads to an error"
-            assert shown(box).strip(), f"widget {k + 1} shows nothing once its {control} was changed"
+            assert page.locator(ERRORS).all_inner_texts() == [], (
+                f"the {control} of widget {k + 1} leads to an error"
+            )
+            assert shown(box).strip(), (
+                f"widget {k + 1} shows nothing once its {control} was changed"
+            )
             watched.shot(f"lab_{name}_widget{k + 1}")
         wanted = sum("widgets.explore(" in cell.source for cell in lab.read(name).cells)
         assert boxes.count() == wanted
     finally:
         watched.shot(f"lab_{name}")
         lab.close_kernels()
-    # Failed answers are left out: a server asked for its kernels while one starts may say 500, and the page asks again.
+    # Failed answers are left out: a server asked for its kernels while one starts may say 500, and
+    # the page asks again.
     assert [line for line in watched.wrong if line.startswith(("script", "another host"))] == []

@@ -1,25 +1,73 @@
-"""Which words drive the mode [5.3, Fig. 5]? Logistic regressions that predict the mode of free answers from the words of the asker and
-of the question, always scored on personas that were not fitted on.
+"""Which words drive the mode [5.3, Fig. 5]? Logistic regressions that predict the mode of free
+answers from the words of the asker and of the question, always scored on personas that were not
+fitted on.
 
-The paper prints thirty words of a regression on 2,500 records and says no more. What it leaves open, and what we chose:
-1. Only answers to a persona count; a record without one has no persona words. A word is two or more letters or digits, in lower case;
-   what counts is whether it is there. Words of fewer than LEAST personas, and of all of them, are no features.
-2. L2 penalty, its strength chosen by cross-validation on the training personas. So coefficients, their intervals among them, are shrunk.
-3. The top are the largest |coefficients|, to either mode. The winner of many is too large: `chance` is how large luck alone makes it.
-4. The unit is a persona: it lies on one side of every split, is resampled with all of its answers (sampling runs, training seeds,
-   items), and the baseline shuffles who has which text. Records are never treated as independent.
-5. What persona words cannot say is asked of the question, of both, and of their interaction: words they share, and hashed crosses
-   (persona word x question word). Shared words see the same form only (no synonym, no "banker" in a question on loans); a cross knows
-   no word, so it must have seen that very pair in training; neither sees order, negation or three words together.
-6. Words that always come together share their effect, and no count tells them apart. What two askers of one question have in common is
-   not in the intervals, nor what another training of the model would give.
+The paper prints thirty words of a regression on 2,500 records and says no more. What it leaves
+open, and what we chose:
+1. Only answers to a persona count; a record without one has no persona words. A word is two or more
+   letters or digits, in lower case; what counts is whether it is there. Words of fewer than LEAST
+   personas, and of all of them, are no features.
+2. L2 penalty, its strength chosen by cross-validation on the training personas. So coefficients,
+   their intervals among them, are shrunk.
+3. The top are the largest |coefficients|, to either mode. The winner of many is too large: `chance`
+   is how large luck alone makes it.
+4. The unit is a persona: it lies on one side of every split, is resampled with all of its answers
+   (sampling runs, training seeds, items), and the baseline shuffles who has which text. Records are
+   never treated as independent.
+5. What persona words cannot say is asked of the question, of both, and of their interaction: words
+   they share, and hashed crosses (persona word x question word). Shared words see the same form
+   only (no synonym, no "banker" in a question on loans); a cross knows no word, so it must have
+   seen that very pair in training; neither sees order, negation or three words together.
+6. Words that always come together share their effect, and no count tells them apart. What two
+   askers of one question have in common is not in the intervals, nor what another training of the
+   model would give.
 """
 
-from pdlib.analysis.lexical.coefficients import TOP, Words, drawn_shares, in_words, shares, shuffles, too_few, with_word, words
-from pdlib.analysis.lexical.groups import CAUSE, GROUPS, pocket_cause, pocket_group, text_group, tokens
+from pdlib.analysis.lexical.coefficients import (
+    TOP,
+    Words,
+    drawn_shares,
+    in_words,
+    shares,
+    shuffles,
+    too_few,
+    with_word,
+    words,
+)
+from pdlib.analysis.lexical.groups import (
+    CAUSE,
+    GROUPS,
+    pocket_cause,
+    pocket_group,
+    text_group,
+    tokens,
+)
 from pdlib.analysis.lexical.models import APART, LEAST, MODELS, compare, reliability
 from pdlib.analysis.lexical.table import RECORDS, answers, answers_from_prompts, sample
 
-__all__ = ["APART", "CAUSE", "GROUPS", "LEAST", "MODELS", "RECORDS", "TOP", "Words", "answers", "answers_from_prompts", "compare",
-           "drawn_shares", "in_words", "pocket_cause", "pocket_group", "reliability", "sample", "shares", "shuffles", "text_group",
-           "tokens", "too_few", "with_word", "words"]
+__all__ = [
+    "APART",
+    "CAUSE",
+    "GROUPS",
+    "LEAST",
+    "MODELS",
+    "RECORDS",
+    "TOP",
+    "Words",
+    "answers",
+    "answers_from_prompts",
+    "compare",
+    "drawn_shares",
+    "in_words",
+    "pocket_cause",
+    "pocket_group",
+    "reliability",
+    "sample",
+    "shares",
+    "shuffles",
+    "text_group",
+    "tokens",
+    "too_few",
+    "with_word",
+    "words",
+]

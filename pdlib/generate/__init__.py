@@ -1,0 +1,21 @@
+"""Batched generation with a free or a forced mode, and P(mode) from the logits."""
+
+from pdlib.generate.sampling import (
+    BATCH_TOKENS,
+    Completion,
+    answers,
+    complete,
+    end_tokens,
+    mode_probability,
+    prompt_mode_probability,
+)
+
+__all__ = [
+    "BATCH_TOKENS",
+    "Completion",
+    "answers",
+    "complete",
+    "end_tokens",
+    "mode_probability",
+    "prompt_mode_probability",
+]

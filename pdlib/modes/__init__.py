@@ -1,0 +1,43 @@
+"""Mode tags, the prompt every stage uses, and the parser of completions."""
+
+from pdlib.modes.text import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    CHOICE_INSTRUCTION,
+    FREE_INSTRUCTION,
+    LETTERS,
+    PROMPTS,
+    TEMPLATE_SETTINGS,
+    Parsed,
+    as_data,
+    completion_text,
+    decision_index,
+    messages,
+    parse,
+    persona_text,
+    prefix_ids,
+    render_prompt,
+    render_question,
+    user_message,
+)
+
+__all__ = [
+    "ANSWER_CLOSE",
+    "ANSWER_OPEN",
+    "CHOICE_INSTRUCTION",
+    "FREE_INSTRUCTION",
+    "LETTERS",
+    "PROMPTS",
+    "Parsed",
+    "TEMPLATE_SETTINGS",
+    "as_data",
+    "completion_text",
+    "decision_index",
+    "messages",
+    "parse",
+    "persona_text",
+    "prefix_ids",
+    "render_prompt",
+    "render_question",
+    "user_message",
+]

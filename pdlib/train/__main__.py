@@ -1,0 +1,7 @@
+"""`python -m pdlib.train --task task.json` trains what a notebook asked for, under `accelerate
+launch`.
+"""
+
+from pdlib.train.methods import main
+
+main()

@@ -1,0 +1,5 @@
+"""`python -m pdlib.workbook` executes the notebooks, see `runner`."""
+
+from pdlib.workbook.runner import main
+
+main()

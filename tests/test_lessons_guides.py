@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lessons_text import ROOT, faulty_functions, faulty_links, faulty_names, faulty_paths
+from lessons_text import (
+    ROOT,
+    faulty_functions,
+    faulty_imports,
+    faulty_links,
+    faulty_names,
+    faulty_paths,
+)
 
 from pdlib import advantages, benchmarks, config, modes
 from pdlib.analysis.estimators import laboratory
 from pdlib.paper import catalogue
-from pdlib.questions import rows
+from pdlib.questions import hub
 from pdlib.workbook import runner
 
 GUIDES = {path.stem: path for path in sorted((ROOT / "guides").glob("*.md"))}
@@ -55,15 +62,21 @@ def test_a_guide_is_short_and_names_what_exists(name):
     ] == []
     for block in blocks(name):
         compile(block, name, "exec")
+        assert faulty_imports(block) == []
 
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", ROOT / "pdlib" / "pocket" / "DATASHEET.md"],
+    [
+        *(ROOT / f"{name}.md" for name in ("README", "RESULTS", "CONTRIBUTING")),
+        ROOT / "pdlib" / "pocket" / "DATASHEET.md",
+    ],
     ids=lambda path: path.stem,
 )
-def test_links_of_the_readme_and_the_datasheet_resolve(path):
-    assert faulty_links(path.read_text(encoding="utf-8"), path.parent) == []
+def test_what_a_page_names_exists(path):
+    text = path.read_text(encoding="utf-8")
+    assert faulty_names(text) + faulty_links(text, path.parent) == []
+    assert faulty_paths(text) + faulty_functions(text) == []
 
 
 def commands(text: str) -> list[str]:
@@ -98,7 +111,7 @@ def add(block: str) -> dict:
         ".".join(Path(re.match(r"# add to (\S+)\n", block)[1]).with_suffix("").parts)
     )
     names = dict(vars(module))
-    exec(compile(block, module.__name__, "exec"), names)  # noqa: S102 - our own guide
+    exec(compile(block, module.__name__, "exec"), names)
     return names
 
 
@@ -110,8 +123,8 @@ def restored(monkeypatch):
         laboratory.SYSTEMS,
         catalogue.SYSTEMS,
         modes.PROMPTS,
-        rows.HUB,
-        benchmarks.PAPER_N,
+        hub.HUB,
+        benchmarks.KIND,
         benchmarks.BUILDERS,
     )
     before = [dict(registry) for registry in registries]
@@ -128,7 +141,7 @@ def test_the_guide_to_estimators_works(restored, capsys):
     assert torch.allclose(example, torch.tensor([[[1.0, -1 / 3], [-1 / 3, -1 / 3]]])), (
         "the example in its docstring"
     )
-    exec(by_hand, {})  # noqa: S102
+    exec(by_hand, {})
     assert "rloo" in capsys.readouterr().out
     assert add(competes)["SYSTEMS"]["rloo"]["estimator"] == "rloo"
 
@@ -143,10 +156,13 @@ def test_the_guide_to_baselines_works(restored):
 
 
 def test_the_guide_to_benchmarks_works(restored, tmp_path):
-    hub, builder, look = blocks("add-a-benchmark")
-    add(hub)
-    restored.setattr(benchmarks, "KIND", add(builder)["KIND"])
-    (row,) = re.findall(r"`(\{\"id\".*?\})`", GUIDES["add-a-benchmark"].read_text(encoding="utf-8"))
+    where, builder, look = blocks("add-a-benchmark")
+    text = GUIDES["add-a-benchmark"].read_text(encoding="utf-8")
+    ((name, kind),) = re.findall(r"`KIND\[\"(\w+)\"\] = \"(\w+)\"`", text)
+    benchmarks.KIND[name] = kind
+    for block in (where, builder):
+        add(block)
+    (row,) = re.findall(r"`(\{\"id\".*?\})`", text)
     (tmp_path / "quiz.jsonl").write_text(row + "\n", encoding="utf-8")
     (item,) = benchmarks.load("quiz", tmp_path, n="all")
     assert benchmarks.grade(item, "B")[0] and not benchmarks.grade(item, "A")[0]
@@ -156,5 +172,28 @@ def test_the_guide_to_benchmarks_works(restored, tmp_path):
 
 def test_the_guide_to_models_computes_what_fits(capsys):
     (estimate,) = blocks("your-model")
-    exec(estimate, {})  # noqa: S102
+    exec(estimate, {})
     assert "total" in capsys.readouterr().out
+
+
+# --- the README ---
+
+
+def longest_paragraph(markdown: str) -> int:
+    """Lines of the longest paragraph or list item; code blocks and tables aside."""
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^\|.*\n", "\n", prose, flags=re.MULTILINE)
+    prose = re.sub(r"^- ", "\n- ", prose, flags=re.MULTILINE)
+    return max(len(paragraph.splitlines()) for paragraph in re.split(r"\n\s*\n", prose.strip()))
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 160
+    assert longest_paragraph(text) <= 6
+
+
+def test_a_long_paragraph_is_seen():
+    lines = "one\n" * 7
+    assert longest_paragraph(f"# Title\n\n{lines}\nshort") == 7
+    assert longest_paragraph(f"short\n\n```\n{lines}```\n\n| a |\n| b |\n\n- one\n- two") == 1

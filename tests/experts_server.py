@@ -39,7 +39,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     def asked(self, text: str) -> list[str]:
         """What was done with each attempt at `text`."""
-        return [done for said, done in self.log if said == text]
+        return [done for question, done in self.log if question == text]
 
     def __exit__(self, *error):
         self.shutdown()
@@ -86,9 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             self.headers["authorization"].removeprefix("Bearer "),
         )
         with server.lock:
-            own = server.faults.get(text)
-            fault = own.pop(0) if own else server.faults.get("*", ["answer"])[0]
-            attempt = sum(said == text for said, _ in server.log)
+            faults = server.faults.get(text)
+            fault = faults.pop(0) if faults else server.faults.get("*", ["answer"])[0]
+            attempt = sum(question == text for question, _ in server.log)
             server.log.append((text, fault))
             server.bodies.append(body)
             server.keys.add(key)

@@ -31,7 +31,10 @@ def data_folder(slices: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for path in slices.glob("*.jsonl"):
         (folder / path.name).symlink_to(path)
-    vote = lambda i, j: [1.0 if (i + j + k) % 7 == 0 else 0.5 for k in range(90)]  # noqa: E731
+
+    def vote(i, j):
+        return [1.0 if (i + j + k) % 7 == 0 else 0.5 for k in range(90)]
+
     _write(
         folder / "alignx.jsonl",
         [
@@ -56,7 +59,8 @@ def data_folder(slices: Path, folder: Path) -> Path:
                 "level": f"uuid-{i % 4}",
                 "score_persona": {
                     "persona_uuid": f"uuid-{i % 4}",
-                    "persona_description": f"A quiet teacher from a small town who loves {TOPICS[i % 8]}.",
+                    "persona_description": "A quiet teacher from a small town who loves "
+                    f"{TOPICS[i % 8]}.",
                 },
             }
             for i in range(12)
@@ -69,15 +73,17 @@ def data_folder(slices: Path, folder: Path) -> Path:
             for i in range(8)
         ],
     )
-    for part, (track, level) in enumerate(rows.PARTS):
+    for part, (track, level) in enumerate(rows.FEEDBACK_PARTS):
         _write(
             folder / "personafeedback" / "data" / track / f"{level}.jsonl",
             [
                 {
                     "user_id": i + 1,
                     "question": f"Which club should I join in month {part * 3 + i} of this year?",
-                    "chosen": f"Join the {TOPICS[i]} club, number {part * 3 + i}, near your school.",
-                    "reject": f"Join the {TOPICS[i + 4]} club, number {part * 3 + i}, in another city.",
+                    "chosen": f"Join the {TOPICS[i]} club, number {part * 3 + i}, "
+                    "near your school.",
+                    "reject": f"Join the {TOPICS[i + 4]} club, number {part * 3 + i}, "
+                    "in another city.",
                 }
                 for i in range(3)
             ],
@@ -120,7 +126,10 @@ def speak(messages: list[dict], attempt: int) -> str:
     text = messages[-1]["content"]
     number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
     if "The answer to be explained:" in text:
-        return "First the terms of the question are made clear, then what they imply is worked out step by step, which settles it."
+        return (
+            "First the terms of the question are made clear, then what they imply is worked out "
+            "step by step, which settles it."
+        )
     if "Answer to be judged:" in text:
         return "Yes"
     if "Describe, in one sentence" in text:

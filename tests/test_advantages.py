@@ -1,4 +1,4 @@
-"""The estimators on hand-worked rewards, their invariants, and wrong variants that must not pass."""
+"""The estimators on hand-worked rewards, their invariants, and wrong variants that must fail."""
 
 import math
 

@@ -20,9 +20,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from pdlib import generate, models, modes
-from pdlib.analysis.words import attention, attribution, causes
+from pdlib.analysis.words import attention, attribution, causes, ranking
 from pdlib.analysis.words import persona_words as pw
-from pdlib.analysis.words.explain import METHODS, explain, sample, swap_effects, swaps, typed
+from pdlib.analysis.words.explain import (
+    METHODS,
+    explain,
+    explain_typed,
+    sample,
+    swap_effects,
+    swaps,
+    typed,
+)
 from pdlib.plots import attention as figures
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import World
@@ -168,7 +176,10 @@ def test_what_cannot_be_found_is_said_in_words(tokenizer):
 def test_words_left_out_exchanged_and_shuffled_leave_the_rest_as_it_was(tokenizer):
     words = words_of(tokenizer)
     left = [tokenizer.decode(words.without(i)) for i in range(len(words.spans))]
-    lead = lambda text: text.split("I am ")[1].split(", my question")[0]  # noqa: E731
+
+    def lead(text):
+        return text.split("I am ")[1].split(", my question")[0]
+
     assert lead(left[0]) == " lawyer who studies appeal, likes football and wants short replies", (
         "the token of a word with its space"
     )
@@ -260,7 +271,7 @@ def test_rows_are_those_of_a_plain_pass_and_sum_to_one(tiny_model, tiny_llama, t
             modes.prefix_ids(own),
         )
         at = modes.decision_index(list(prefixes.values()))
-        for words, row in zip(many, found):
+        for words, row in zip(many, found, strict=True):
             assert set(row) == set(attention.POSITIONS)
             for mode, prefix in prefixes.items():
                 with attention.attention_output(model), torch.no_grad():
@@ -337,11 +348,11 @@ def test_the_attention_implementation_comes_back_also_after_an_error(
     attention.on_words(tiny_model, tokenizer, [words_of(tokenizer)])
     assert tiny_model.config._attn_implementation == before
     monkeypatch.setattr(tiny_model, "_can_set_attn_implementation", lambda: False)
-    with pytest.raises(ValueError, match="keeps the attention implementation 'sdpa'"):
-        with attention.attention_output(tiny_model):
-            pass
-    with pytest.raises(ValueError, match="Planted is no transformers model"):
-        with attention.attention_output(Planted(tokenizer, "lawyer")):
+    for model, refusal in (
+        (tiny_model, "keeps the attention implementation 'sdpa'"),
+        (Planted(tokenizer, "lawyer"), "Planted is no transformers model"),
+    ):
+        with pytest.raises(ValueError, match=refusal), attention.attention_output(model):
             pass
     with pytest.raises(ValueError, match="a prompt of 1 tokens"):
         attention.rows(tiny_model, tokenizer, [[5]])
@@ -351,7 +362,7 @@ def test_the_attention_implementation_comes_back_also_after_an_error(
 
 
 class Planted(nn.Module):
-    """Log-odds: 3 for each token of `word` in the prompt, minus 2; position and order mean nothing."""
+    """Log-odds: 3 per token of `word` in the prompt, minus 2; position and order mean nothing."""
 
     def __init__(self, tokenizer, word: str):
         super().__init__()
@@ -387,7 +398,7 @@ def test_log_odds_are_those_of_the_mode_probability(tiny_model, tiny_llama, toke
         prompts = [words_of(own, persona).prompt for persona in (PLAIN, ENGINEER, PLAIN)]
         found = attribution.log_odds(model, own, prompts, batch_size=2)
         np.testing.assert_allclose(
-            attribution.chance(found),
+            attribution.probability(found),
             generate.prompt_mode_probability(model, own, prompts),
             atol=allowed(model, 1),
             rtol=0,
@@ -410,8 +421,8 @@ def test_occlusion_is_the_difference_to_the_prompt_without_the_word(tiny_model, 
     )
     others = [p(words.prompt.replace("appeal", other)) for other in ("chef", "two")]
     assert found["replaced_p"][4] == pytest.approx(whole - np.mean(others), abs=bound)
-    assert attribution.chance(found["log_odds"]) == pytest.approx(whole, abs=bound)
-    assert attribution.chance(found["log_odds"] - found["removed"][1]) == pytest.approx(
+    assert attribution.probability(found["log_odds"]) == pytest.approx(whole, abs=bound)
+    assert attribution.probability(found["log_odds"] - found["removed"][1]) == pytest.approx(
         whole - found["removed_p"][1], abs=bound
     )
     for wrong in ([], [["one", "two"]]):
@@ -439,7 +450,7 @@ def test_a_words_stand_in_is_what_strangers_have_between_such_neighbours():
     drawn = attribution.stand_ins(
         ["a", "nurse", "who", "cooks", "soup"], people, 60, random.Random(0)
     )
-    columns = [set(words) for words in zip(*drawn)]
+    columns = [set(words) for words in zip(*drawn, strict=True)]
     assert columns[:3] == [{"a"}, {"chef"}, {"who"}], "the word itself where there is no other"
     anything = {"a", "chef", "who", "nurse", "sings", "one", "cook", "cooks"}
     assert columns[3] == anything - {"cooks"} and columns[4] == anything, (
@@ -454,7 +465,7 @@ def test_occlusion_and_gradient_find_the_planted_word_and_its_size(tokenizer):
     model = Planted(tokenizer, "football")
     many = [words_of(tokenizer, persona) for persona in (LAWYER, PLAIN)]
     tokens = [sum(many[0].ids[t] in model.tokens for t in places) for places in many[0].tokens]
-    assert [text for text, n in zip(many[0].texts, tokens) if n] == ["football"]
+    assert [text for text, n in zip(many[0].texts, tokens, strict=True) if n] == ["football"]
     expected = 3.0 * np.array(tokens)
     others = [[["other"] * len(words.texts)] for words in many]
     occluded, slopes = (
@@ -717,7 +728,8 @@ def test_shares_by_hand():
     assert causes.verdict(
         found.reset_index().query("top == 1").assign(method=["removed", "attention", "gradient"])
     ) == (
-        f"Find the cause more often than chance: occlusion: left out (100%, chance {found.chance.iloc[0]:.0%}); gradient × input "
+        "Find the cause more often than chance: "
+        f"occlusion: left out (100%, chance {found.chance.iloc[0]:.0%}); gradient × input "
         f"(100%, chance {found.chance.iloc[0]:.0%}). Not shown to: attention."
     )
     with pytest.raises(ValueError, match="those of one condition and one top"):
@@ -728,7 +740,7 @@ def test_shares_by_hand():
 
 def test_ties_are_broken_by_lot_and_not_by_place():
     flat = np.ones(4000)
-    top = causes._top(flat, np.repeat(np.arange(1000), 4), 1, np.random.default_rng(0))
+    top = ranking.top_weights(flat, np.repeat(np.arange(1000), 4), 1, np.random.default_rng(0))
     assert top.reshape(1000, 4).sum(1).tolist() == [1] * 1000 and top.reshape(1000, 4).mean(
         0
     ) == pytest.approx([0.25] * 4, abs=0.05)
@@ -765,7 +777,7 @@ def test_an_item_asked_twice_weighs_as_much_as_one_asked_once():
 def test_scores_dealt_out_anew_stay_within_their_persona():
     rng, group = np.random.default_rng(0), np.array([0, 1, 0, 1, 1])
     scores = np.array([1.0, 10, 2, 20, 30])
-    drawn = np.array([causes._dealt(scores, group, rng) for _ in range(200)])
+    drawn = np.array([ranking.deal(scores, group, rng) for _ in range(200)])
     assert [{tuple(sorted(row[group == g])) for row in drawn} for g in (0, 1)] == [
         {(1, 2)},
         {(10, 20, 30)},
@@ -887,10 +899,9 @@ def test_bars_of_methods_and_causes(found):
     plt.close("all")
 
 
-def test_the_widgets_function_explains_what_is_typed_and_what_is_missing(tiny_model, tokenizer):
-    figure = figures.by_hand(
-        tiny_model, tokenizer, "I am a chef who studies batter.", "what is batter?"
-    )
+def test_what_is_typed_is_explained_and_what_is_missing_is_said(tiny_model, tokenizer):
+    persona = "I am a chef who studies batter."
+    figure = figures.one_asker(explain_typed(tiny_model, tokenizer, persona, "what is batter?"))
     heat = next(axis for axis in figure.axes if axis.images)
     assert [label.get_text() for label in heat.get_xticklabels()] == [
         "a",
@@ -906,5 +917,5 @@ def test_the_widgets_function_explains_what_is_typed_and_what_is_missing(tiny_mo
         ("...", "what?", "no word in the persona"),
     ):
         with pytest.raises(ValueError, match=message):
-            figures.by_hand(tiny_model, tokenizer, persona, question)
+            explain_typed(tiny_model, tokenizer, persona, question)
     plt.close("all")

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from pdlib.plots.bench import bench, shared_prefix
 from pdlib.shared_prefix import cost
 from pdlib.shared_prefix.cost import Shape
-from pdlib.tools.bench import measure
+from pdlib.tools.bench import memory, sides, times
 
 SMALL = Shape("pocket", 2, 12, 6, 4)
 
@@ -58,8 +58,8 @@ def test_the_best_ratio_by_hand():
 
 
 def test_both_sides_compute_the_same_and_rows_say_what_they_are(tiny_model):
-    rows = measure.compare(SMALL, repeats=1)
-    assert [row["part"] for row in rows] == list(measure.PARTS)
+    rows = times.compare(SMALL, repeats=1)
+    assert [row["part"] for row in rows] == list(times.PARTS)
     assert all(
         row["stock_s"] > 0
         and row["ours_s"] > 0
@@ -75,12 +75,12 @@ def test_both_sides_compute_the_same_and_rows_say_what_they_are(tiny_model):
     assert (
         training["share_of_best"] == training["ratio"] / training["best"] and training["best"] > 1
     )
-    figure = bench(pd.DataFrame([*rows, *measure.evaluation(4, 6, 1)]))
+    figure = bench(pd.DataFrame([*rows, times.evaluation(4, 6, 1)]))
     assert len(figure.axes[0].get_yticks()) == 4
 
 
 def test_prompts_have_the_asked_length_and_differ(tokenizer):
-    texts = measure.prompt_texts(tokenizer, Shape("", 3, 20, 5, 2))
+    texts = sides.prompt_texts(tokenizer, Shape("", 3, 20, 5, 2))
     assert len(set(texts)) == 3 and {
         len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
     } == {20}
@@ -88,15 +88,15 @@ def test_prompts_have_the_asked_length_and_differ(tokenizer):
 
 def test_an_unknown_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="unknown model '8B', expected one of pocket, 17M"):
-        measure.write_model("8B", tmp_path)
+        sides.write_model("8B", tmp_path)
 
 
 def test_memory_is_measured_in_processes_of_their_own():
-    found = measure.memory(SMALL)
+    row = memory.compare(SMALL)
     assert (
-        found["stock_mib"] > 0
-        and found["ours_mib"] > 0
-        and found["ratio"] == found["ours_mib"] / found["stock_mib"]
+        row["stock_mib"] > 0
+        and row["ours_mib"] > 0
+        and row["ratio"] == row["ours_mib"] / row["stock_mib"]
     )
 
 

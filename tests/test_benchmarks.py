@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from pdlib import benchmarks, modes
+from pdlib import benchmarks, modes, paper
 from pdlib.dataset import personas
-from pdlib.pocket.world import World, lexicon
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.world import World
 from pdlib.questions import grading, sources
 from pdlib.schema import Item, Persona
 
@@ -182,7 +183,7 @@ def feedback_row(**more) -> dict:
 
 
 def test_the_papers_numbers():
-    assert benchmarks.PAPER_N == {
+    assert paper.TEST_ITEMS == {
         "pubmedqa": 1000,
         "triviaqa": 1000,
         "mmlu_pro": 1000,
@@ -206,7 +207,7 @@ def test_n_items_are_drawn_by_seed_whatever_the_order_of_rows(folder, monkeypatc
         item.id for item in benchmarks.load("triviaqa", folder("triviaqa", *reversed(rows)), 10)
     } == ids[10, 0]
     assert len(benchmarks.load("triviaqa", at)) == len(benchmarks.load("triviaqa", at, "all")) == 60
-    monkeypatch.setitem(benchmarks.PAPER_N, "triviaqa", 25)
+    monkeypatch.setitem(paper.TEST_ITEMS, "triviaqa", 25)
     assert (len(benchmarks.load("triviaqa", at)), len(benchmarks.load("triviaqa", at, "all"))) == (
         25,
         60,
@@ -723,9 +724,9 @@ def test_every_pocket_item_has_a_chance(name):
     guesses = [
         rng.choice(item.options or benchmarks.LABELS.get(name, ("a guess",))) for item in items
     ]
-    right = sum(benchmarks.grade(item, guess)[0] for item, guess in zip(items, guesses)) / len(
-        items
-    )
+    right = sum(
+        benchmarks.grade(item, guess)[0] for item, guess in zip(items, guesses, strict=True)
+    ) / len(items)
     assert right == pytest.approx(sum(map(benchmarks.chance, items)) / len(items), abs=0.07)
 
 
@@ -751,7 +752,7 @@ def test_unaligned_is_never_the_own_one():
     ]
     drawn = [personas.assign(item, "unaligned", POOL) for item in items]
     assert all(persona in POOL for persona in drawn)
-    assert [i for i, p in zip(items, drawn) if p.text == i.aligned.text] == []
+    assert [i for i, p in zip(items, drawn, strict=True) if p.text == i.aligned.text] == []
     assert len({persona.text for persona in drawn}) == 10  # the whole pool is used
 
 

@@ -12,7 +12,7 @@ import pytest
 from pdlib import config, paper
 from pdlib.tools.book import check, notebooks, pages
 from pdlib.tools.book.site import lay_out
-from pdlib.workbook import runner
+from pdlib.workbook import exercises, runner
 
 ROOT = Path(__file__).resolve().parents[1]
 PNG = {"image/png": "iVBORw0KGgo="}
@@ -38,6 +38,27 @@ def test_every_figure_function_says_what_it_shows(function):
     assert len(notebooks.figure_text(function)) > 20
 
 
+@pytest.mark.parametrize("function", notebooks.figure_functions(), ids="-".join)
+def test_the_text_of_a_figure_does_not_explain_parameters(function):
+    names = [argument.arg for argument in notebooks.figure_functions()[function].args.args]
+    text = notebooks.figure_text(function)
+    assert [name for name in names if re.search(rf"\b{name}: ", text)] == []
+
+
+def test_a_text_is_the_summary_and_what_is_to_be_seen(monkeypatch):
+    source = '''def f(table, by="word"):
+    """Curves by `by`.
+
+    Dots are
+    means.
+
+    table: of counts.
+    """'''
+    (function,) = ast.parse(source).body
+    monkeypatch.setattr(notebooks, "figure_functions", lambda: {("plots", "f"): function})
+    assert notebooks.figure_text(("plots", "f")) == "Curves by word. Dots are means."
+
+
 @every_notebook
 def test_every_saved_figure_is_drawn_by_a_function_that_says_what_it_shows(name):
     cells = notebooks.code(committed(name))
@@ -54,8 +75,8 @@ def test_the_text_names_what_the_call_sets():
     made = notebook("from pdlib import plots", 'figure = plots.training(log, "reward")', output=PNG)
     notebooks.describe(made, "made")
     said = made.cells[-1].metadata["mystnb"]["image"]["alt"]
-    assert said.startswith("Left the curve of reward;") and "`" not in said
-    assert notebooks.figure_text(("plots", "training")).startswith("Left the curve of loss;"), (
+    assert said.startswith("Left the curve of reward,") and "`" not in said
+    assert notebooks.figure_text(("plots", "training")).startswith("Left the curve of loss,"), (
         "the function's default"
     )
 
@@ -77,7 +98,7 @@ def test_an_alias_of_an_earlier_cell_is_known_and_a_namesake_is_not():
 def test_a_figure_that_comes_with_more_is_known():
     ((_, drawn),) = notebooks.calls(
         notebook(
-            "from pdlib import browse\ndef look(t): return browse.at_threshold(curve, t)"
+            "from pdlib.workbook import browse\ndef look(t): return browse.at_threshold(curve, t)"
         ).cells
     )
     assert list(drawn.values()) == [notebooks.figure_text(("browse", "at_threshold"))]
@@ -137,7 +158,7 @@ def pages_with_links() -> dict[Path, str]:
     documents = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "guides").glob("*.md"))]
     texts = {path: path.read_text(encoding="utf-8") for path in documents}
     return texts | {
-        runner.source(name): runner.text_of(committed(name)) for name in runner.NOTEBOOKS
+        runner.source(name): exercises.text_of(committed(name)) for name in runner.NOTEBOOKS
     }
 
 
@@ -269,12 +290,14 @@ def test_the_source_page_shows_a_function_that_is_there_and_leads_back(function)
     )
 
 
-def test_an_equation_without_formula_or_module_is_refused(monkeypatch):
+def test_an_equation_without_formula_or_function_is_refused(monkeypatch):
     monkeypatch.setitem(paper.EQUATIONS, "9", ("pdlib.moon.phase", "03_sft"))
     with pytest.raises(ValueError, match="but paper.EQUATIONS 1, .*, 9; give both the same"):
         pages.equations()
-    with pytest.raises(ValueError, match="pdlib.moon.phase, but there is no pdlib/moon.py"):
+    with pytest.raises(ValueError, match="names pdlib.moon.phase, but there is none"):
         pages.source_page("pdlib.moon.phase")
+    with pytest.raises(ValueError, match="names pdlib.modes.phase, but there is none"):
+        pages.source_page("pdlib.modes.phase")
 
 
 def test_every_committed_figure_is_described():
@@ -301,7 +324,10 @@ def test_what_the_results_come_from_is_said():
 
 # --- faults of a site ---
 
-GOOD = '<img src="a.png" alt="a curve"><a href="#end">x</a><a href="b.html#top">y</a><a href="https://arxiv.org/abs/1">z</a><p id="end">'
+GOOD = (
+    '<img src="a.png" alt="a curve"><a href="#end">x</a><a href="b.html#top">y</a>'
+    '<a href="https://arxiv.org/abs/1">z</a><p id="end">'
+)
 
 
 def site(tmp_path: Path, text: str) -> Path:

@@ -15,10 +15,11 @@ import pytest
 from pdlib import config
 from pdlib.analysis import playground, selection, stats
 from pdlib.evaluate import COLUMNS
+from pdlib.pocket import examples
 from pdlib.run import stages
 from pdlib.run.stages import MANIFEST
 from pdlib.schema import Mode
-from pdlib.workbook import browse, pages, runner, start
+from pdlib.workbook import browse, durations, environment, pages, runner, start
 
 
 def answer(forced: str, seed: int, right: bool, mode: str | None = None, **other) -> dict:
@@ -53,8 +54,8 @@ def question(
     """Records of one question: forced answers right or not by run, free ones as (mode, right)."""
     forced = [
         answer(name, seed, bool(right), **other)
-        for name, part in (("general", general), ("personalized", personalized))
-        for seed, right in enumerate(part)
+        for name, rights in (("general", general), ("personalized", personalized))
+        for seed, right in enumerate(rights)
     ]
     return forced + [
         answer("none", seed, bool(right), mode, **other) for seed, (mode, right) in enumerate(free)
@@ -88,16 +89,21 @@ def test_without_both_forced_modes_the_cause_is_unknown():
     assert list(browse.with_causes(records).cause) == ["right", "wrong, never forced"]
 
 
+def _three(rng: random.Random) -> list[int]:
+    return [rng.randrange(2) for _ in range(3)]
+
+
 def many(n: int = 12, seed: int = 0) -> pd.DataFrame:
     """Random answers in the three blocks of the paper, three runs each."""
     rng, rows = random.Random(seed), []
     for kind, condition in stats.BLOCKS.values():
         for i in range(n):
-            draw = lambda: [rng.randrange(2) for _ in range(3)]  # noqa: E731
-            free = [(rng.choice(["general", "personalized", "none"]), right) for right in draw()]
+            free = [
+                (rng.choice(["general", "personalized", "none"]), right) for right in _three(rng)
+            ]
             rows += question(
-                draw(),
-                draw(),
+                _three(rng),
+                _three(rng),
                 free,
                 kind=kind,
                 condition=condition,
@@ -191,7 +197,7 @@ def test_the_same_question_otherwise():
 
 @pytest.fixture
 def trained(tmp_path):
-    """A run of three steps, two questions, two rollouts a mode; completions of the first two steps."""
+    """A run of three steps, two questions, two rollouts per mode; completions of steps 1 and 2."""
     folder = tmp_path / "run" / "personadual-0"
     (folder / "completions").mkdir(parents=True)
     rows = [
@@ -207,7 +213,7 @@ def trained(tmp_path):
         for step in (1, 2, 3)
     ]
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said = [
+    completions = [
         ("[General_mode]", "yes", 1.0),
         ("[General_mode]", "no", 0.1),
         ("[Personalized_mode]", "no", 0.1),
@@ -229,7 +235,7 @@ def trained(tmp_path):
                     "advantage": reward - 0.1,
                 }
                 for q in "ab"
-                for tag, text, reward in said
+                for tag, text, reward in completions
             ]
         ).to_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
     return folder
@@ -267,7 +273,7 @@ def test_a_replay_shows_the_step_its_warnings_and_one_question(trained):
 def test_a_run_that_goes_on_can_be_replayed(trained):
     (trained / "checkpoints").mkdir()
     (trained / "completions").rename(trained / "checkpoints" / "completions")
-    assert sorted(browse.run(trained).kept) == [1, 2]
+    assert sorted(browse.run(trained).completions) == [1, 2]
 
 
 def test_runs_are_found_by_name_and_missing_ones_refused_in_words(trained, tmp_path):
@@ -310,12 +316,12 @@ def test_a_threshold_stands_beside_the_learned_choice():
 # --- one question in both modes ---
 
 
-def said(persona: str, p: float, general: str, personalized: str) -> playground.Said:
+def said(persona: str, p: float, general: str, personalized: str) -> playground.Reply:
     texts = [
         f'{mode.tag}\nso\n\n<answer>{{"answer": "{text}"}}</answer>'
-        for mode, text in zip(Mode, (general, personalized))
+        for mode, text in zip(Mode, (general, personalized), strict=True)
     ]
-    return playground.Said(persona, "what is pitch?", p, *texts)
+    return playground.Reply(persona, "what is pitch?", p, *texts)
 
 
 def test_what_changed_is_said_in_words():
@@ -336,11 +342,13 @@ def test_what_changed_is_said_in_words():
 
 def test_stored_answers_come_back_and_nothing_else(tmp_path):
     path = playground.write(
-        lambda persona, text: playground.Said(persona, text, 0.5, "g", "p"),
+        lambda persona, text: playground.Reply(persona, text, 0.5, "g", "p"),
         tmp_path / "reference" / "playground.json",
+        examples.PEOPLE,
+        examples.QUESTIONS,
     )
-    rows = playground.stored(path)
-    assert len(rows) == len(playground.QUESTIONS) * (1 + len(playground.PEOPLE))
+    rows = playground.read(path)
+    assert len(rows) == len(examples.QUESTIONS) * (1 + len(examples.PEOPLE))
     assert set(json.loads(path.read_text())[0]) == {
         "persona",
         "question",
@@ -348,23 +356,23 @@ def test_stored_answers_come_back_and_nothing_else(tmp_path):
         "general",
         "personalized",
     }
-    ask = playground.teller(rows)
-    both, _ = playground.compare(ask, f" {playground.PEOPLE[0]} ", "what is pitch?")
-    assert [row.persona for row in both] == ["", playground.PEOPLE[0]]
+    ask = playground.stored_asker(rows)
+    both, _ = playground.compare(ask, f" {examples.PEOPLE[0]} ", "what is pitch?")
+    assert [row.persona for row in both] == ["", examples.PEOPLE[0]]
     assert len(playground.compare(ask, "", "what is pitch?")[0]) == 1
     with pytest.raises(ValueError, match="no trained model yet, so only stored answers"):
         ask("a banker", "what is pitch?")
     with pytest.raises(FileNotFoundError, match="no stored answers in reference/moon.json"):
-        playground.stored(path.with_name("moon.json"))
+        playground.read(path.with_name("moon.json"))
     path.write_text('[{"persona": "a"}]')
     with pytest.raises(ValueError, match="holds no stored answers"):
-        playground.stored(path)
+        playground.read(path)
 
 
 def test_the_committed_answers_can_be_asked():
-    ask = playground.teller(playground.stored(stages.REFERENCE / playground.STORED))
-    for text in playground.QUESTIONS:
-        for persona in playground.PEOPLE:
+    ask = playground.stored_asker(playground.read(stages.REFERENCE / playground.STORED))
+    for text in examples.QUESTIONS:
+        for persona in examples.PEOPLE:
             rows, _ = playground.compare(ask, persona, text)
             assert all(row.answer(mode) for row in rows for mode in Mode)
 
@@ -384,7 +392,7 @@ def test_questions_that_cannot_be_asked_are_refused_in_words(text, words):
 
 
 def test_a_model_is_asked_in_both_modes(tiny_model, tokenizer):
-    ask = playground.asker(tiny_model, tokenizer, max_tokens=8)
+    ask = playground.model_asker(tiny_model, tokenizer, max_tokens=8)
     row = ask(" a banker ", "which one is bond? | tradable loan | bail guarantee")
     assert row.persona == "a banker" and 0 < row.p_personalized < 1
     assert row.general.startswith(Mode.GENERAL.tag) and row.personalized.startswith(
@@ -398,7 +406,7 @@ def test_a_model_is_asked_in_both_modes(tiny_model, tokenizer):
 def test_what_only_one_mode_says_is_marked_and_strange_words_are_named():
     row = said("a <coach>", 0.9, "talk", "field")
     page = pages.playground(
-        [row], ["The <modes> differ."], playground.strange("a coach", "what is gravity?")
+        [row], ["The <modes> differ."], examples.unknown_words("a coach", "what is gravity?")
     ).data
     assert "→ <b>talk</b>" in page and "a &lt;coach&gt;" in page and "&lt;modes&gt;" in page
     assert "Never read by this model: gravity" in page
@@ -413,9 +421,7 @@ def test_pocket_questions_hold_no_strange_words():
 
     world = World(3, "test")
     for item in (world.item(name) for name in BENCHMARKS for _ in range(40)):
-        assert (
-            playground.strange(item.aligned.text, f"{item.question} {' '.join(item.options)}") == []
-        )
+        assert examples.unknown_words(item.aligned.text, item.question, *item.options) == []
 
 
 # --- the first notebook ---
@@ -426,13 +432,14 @@ def test_the_environment_names_what_is_off(monkeypatch, tmp_path):
     table = start.environment(cfg).set_index("what")
     assert table.ok["results folder"] == "yes" and table.found["trained model"] == "not yet"
     assert "make reproduce" in table["what to do"]["trained model"]
-    monkeypatch.setattr(start.importlib.metadata, "version", lambda name: "0.0")
+    monkeypatch.setattr(environment.importlib.metadata, "version", lambda name: "0.0")
     table = start.environment(cfg).set_index("what")
     assert table.ok["packages"] == "no" and "trl 0.0 instead of" in table["what to do"]["packages"]
 
 
 def test_a_disk_too_small_for_the_checkpoints_of_a_real_model_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(start.shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * start.GIB))
+    free = SimpleNamespace(free=3 * environment.GIB)
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: free)
     ok = {
         profile: start.environment(config.load(profile, output_dir=str(tmp_path)))
         .set_index("what")
@@ -444,7 +451,7 @@ def test_a_disk_too_small_for_the_checkpoints_of_a_real_model_is_named(monkeypat
 
 
 def test_a_local_build_keeps_its_pin():
-    assert start._off_pins(["torch==2.13.0", "moon==1.0"]) == ["moon is missing"]
+    assert environment._off_pins(["torch==2.13.0", "moon==1.0"]) == ["moon is missing"]
 
 
 def test_every_equation_has_words_and_a_notebook():
@@ -496,7 +503,12 @@ def test_minutes_count_only_where_the_work_was_done_then(tmp_path):
     (cfg.run_folder() / runner.TIMES).parent.mkdir()
     (cfg.run_folder() / runner.TIMES).write_text(json.dumps(note))
     assert start.measured(cfg) == (
-        {start.TRAINING: 1.5, start.TOGETHER: 2.2, "03_sft": 1.0, "05_dualgrpo_training": 1.0},
+        {
+            durations.TRAINING: 1.5,
+            durations.TOGETHER: 2.2,
+            "03_sft": 1.0,
+            "05_dualgrpo_training": 1.0,
+        },
         [],
     )
 
@@ -511,10 +523,10 @@ def test_minutes_are_stored_of_a_whole_run_only_and_shown_by_profile(tmp_path):
         == "playground.json left as it was: personadual is not trained"
     )
     assert "not executed" in start.store_minutes(cfg, target)
-    assert not (target / start.MINUTES).exists()
-    (target / start.MINUTES).parent.mkdir()
+    assert not (target / durations.MINUTES).exists()
+    (target / durations.MINUTES).parent.mkdir()
     gpu = {"machine": {"cpu": "c", "cores": 16, "gpus": ["g"]}, "minutes": {"03_sft": 7}}
-    (target / start.MINUTES).write_text(json.dumps({"gpu": gpu}))
+    (target / durations.MINUTES).write_text(json.dumps({"gpu": gpu}))
     executed(cfg, list(runner.NOTEBOOKS)[-1], 30, datetime.now(UTC))
     assert "minutes.json written: smoke" in start.store_minutes(cfg, target)
     table = start.minutes(config.load("pocket", output_dir=str(tmp_path / "none")), target)

@@ -13,7 +13,8 @@ from conftest import is_installed
 from experts_server import FaultyServer
 
 from pdlib import config, plots, train
-from pdlib.analysis.memories import carry_over, judged, memories
+from pdlib.analysis import memories
+from pdlib.analysis.memories import carry_over, judged
 from pdlib.dataset import everyday
 from pdlib.schema import Mode
 
@@ -38,7 +39,7 @@ ROWS = [
 def test_pairs_want_another_mode_for_what_is_remembered_or_asked():
     found = everyday.pairs(200, "train", random.Random(0))
     assert [e.mode for e in found] == [Mode.PERSONALIZED, Mode.GENERAL] * 200
-    for at, (one, other) in enumerate(zip(found[::2], found[1::2])):
+    for at, (one, other) in enumerate(zip(found[::2], found[1::2], strict=True)):
         assert (one.item.question == other.item.question) is bool(at % 2)
         assert len(set(one.item.aligned.facts["memories"])) == len(
             one.item.aligned.facts["memories"]
@@ -142,15 +143,17 @@ def test_no_pair_of_one_length():
 
 @pytest.fixture(scope="module")
 def cfg(tmp_path_factory):
-    place = tmp_path_factory.mktemp("carry_over")
-    (place / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
-    return config.load(
-        "smoke",
-        output_dir=str(place / "outputs"),
-        memories=str(place / "rows.jsonl"),
-        everyday_pairs=3,
-        systems=["backbone", "personadual_router", "sft_only"],
-    )
+    folder = tmp_path_factory.mktemp("carry_over")
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carry_over, "PAIRS", 30)
+        yield config.load(
+            "smoke",
+            output_dir=str(folder / "outputs"),
+            memories=str(folder / "rows.jsonl"),
+            everyday_pairs=3,
+            systems=["backbone", "personadual_router", "sft_only"],
+        )
 
 
 def test_every_system_and_every_rule_has_its_rows(cfg):
@@ -186,7 +189,7 @@ def test_other_rows_are_asked_again(cfg, capsys):
 def test_what_is_kept_holds_no_text_of_a_row(cfg):
     kept = pd.read_parquet(carry_over.run(cfg, "sft_only", cfg.seed) / "persistbench.parquet")
     assert (
-        list(kept.columns) == carry_over.KEPT
+        list(kept.columns) == carry_over.STORED
         and not kept.astype(str).map(lambda text: "nurse" in text).any().any()
     )
 

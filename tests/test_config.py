@@ -15,11 +15,11 @@ SHARES = [f.name for f in fields(config.Config) if f.name.endswith("_share")]
 
 @pytest.fixture
 def profiles(tmp_path, monkeypatch):
-    """Profiles of its own: `base` holds every setting of pocket; the function writes another one."""
+    """Own profiles: `base` holds every setting of pocket; the function writes another one."""
     (tmp_path / "base.yaml").write_text(
         (config.PROFILES / "pocket.yaml").read_text(encoding="utf-8"), encoding="utf-8"
     )
-    monkeypatch.setattr(config, "PROFILES", tmp_path)
+    monkeypatch.setattr(config.profiles, "PROFILES", tmp_path)
 
     def write(text: str, name: str = "mine"):
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -147,7 +147,7 @@ def test_settings_that_could_only_fail_later(settings, words):
 
 
 def test_the_paper_profile_is_table_6():
-    """64 prompts x 8 rollouts on 8 processes; the SFT batch of 16; 5 epochs of Table 5's questions."""
+    """64 prompts x 8 rollouts on 8 processes; SFT batch of 16; 5 epochs of Table 5's questions."""
     cfg = config.load("paper")
     assert (
         cfg.rl_prompts * cfg.rl_rollouts

@@ -11,8 +11,9 @@ import pytest
 
 from pdlib import config
 from pdlib.dataset import card, construct
-from pdlib.dataset.corpus import PocketCorpus
-from pdlib.dataset.experts import PocketExpert
+from pdlib.dataset.gain import judge_gain
+from pdlib.pocket.expert import PocketExpert
+from pdlib.pocket.training_questions import PocketCorpus
 from pdlib.pocket.world import World
 from pdlib.schema import Example, Item, Mode, Persona
 
@@ -25,16 +26,16 @@ def corpus():
 class Failing(PocketExpert):
     """Writes nothing for questions whose id ends in an even hex digit."""
 
-    def trajectories(self, asked):
+    def trajectories(self, examples):
         return [
-            None if int(item.id[-1], 16) % 2 == 0 else found
-            for (item, *_), found in zip(asked, super().trajectories(asked))
+            None if int(item.id[-1], 16) % 2 == 0 else trajectory
+            for (item, *_), trajectory in zip(examples, super().trajectories(examples), strict=True)
         ]
 
 
-def judged(corpus, n, gain=lambda e: 1.0 if e.condition == "aligned" else -0.5):
+def judged(corpus, n):
     pairs = corpus.ask("objective", [("aligned", "unaligned")] * n)
-    return construct.judge_gain(
+    return judge_gain(
         lambda asked: [
             0.5 + 0.5 * (persona is not None and persona == item.aligned) for item, persona in asked
         ],
@@ -142,9 +143,9 @@ def test_general_trajectories_are_written_without_the_persona(corpus):
     handed = []
 
     class Watched(PocketExpert):
-        def trajectories(self, asked):
-            handed.extend(asked)
-            return super().trajectories(asked)
+        def trajectories(self, examples):
+            handed.extend(examples)
+            return super().trajectories(examples)
 
     rows, _ = make(corpus, judged(corpus, 40), Watched())
     assert {persona is None for _, mode, persona in handed if mode is Mode.GENERAL} == {True}
@@ -155,9 +156,10 @@ def test_general_trajectories_are_written_without_the_persona(corpus):
 def test_an_echo_of_the_persona_is_found():
     item = Item("i", "triviaqa", "objective", "text", "What is a bond?", "a loan")
     asker = Persona("a banker who likes long walks by the sea")
-    said = lambda text: Example(
-        item, asker, "unaligned", mode=Mode.GENERAL, reasoning=text, answer="a loan"
-    )  # noqa: E731
+
+    def said(text):
+        return Example(item, asker, "unaligned", mode=Mode.GENERAL, reasoning=text, answer="a loan")
+
     assert construct.persona_echoes(
         [said("As somebody who likes long walks, you know bonds.")]
     ) == ["likes long walks", "who likes long"]
@@ -235,7 +237,9 @@ def test_choice_pairs_are_questions_that_want_another_mode_when_somebody_else_as
     """Three questions: a gain for the fitting asker only (a pair), for both askers, for neither."""
     rows = []
     for gains in ((0.5, -0.2), (0.5, 0.6), (0.1, 0.0)):
-        for example, gain in zip(corpus.ask("objective", [("aligned", "unaligned")]), gains):
+        for example, gain in zip(
+            corpus.ask("objective", [("aligned", "unaligned")]), gains, strict=True
+        ):
             rows.append(
                 Example(
                     example.item,
@@ -263,7 +267,10 @@ def test_choices_hold_personal_questions_too(corpus):
     trajectory, after the pairs.
     """
     asked = corpus.ask("objective", [("aligned", "unaligned")])
-    judged = [replace(example, chance=0.9, gain=gain) for example, gain in zip(asked, (0.5, -0.2))]
+    judged = [
+        replace(example, chance=0.9, gain=gain)
+        for example, gain in zip(asked, (0.5, -0.2), strict=True)
+    ]
     personal = [
         replace(e, mode=Mode.PERSONALIZED, reasoning="r", answer="a")
         for e in corpus.ask("preference", [("aligned",)] * 3)

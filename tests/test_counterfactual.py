@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from pdlib.analysis import counterfactual
-from pdlib.dataset import personas
+from pdlib.dataset import personas, variants
 from pdlib.plots import counterfactual as figures
 from pdlib.schema import Item, Persona
 
@@ -34,14 +34,9 @@ def item(name: str, kind: str = "objective", options: tuple = (), held_out: str 
 
 
 def asked(items: list[Item], conditions=personas.COUNTERFACTUAL) -> list:
-    """Every item under every condition, reordered where it has options and the condition says so."""
-    shown = lambda c, i: personas.reorder(i) if "reordered" in c else i  # noqa: E731
-    return [
-        (c, shown(c, i), None)
-        for c in conditions
-        for i in items
-        if i.options or "reordered" not in c
-    ]
+    """Every item under every condition; a reordered condition has reordered items with options."""
+    turned = [variants.reorder(item) for item in items if item.options]
+    return [(c, i, None) for c in conditions for i in (turned if "reordered" in c else items)]
 
 
 def record(
@@ -80,8 +75,8 @@ def table(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"p_personalized": float})
 
 
-def pick(found: pd.DataFrame, **where) -> pd.Series:
-    rows = found[np.logical_and.reduce([found[name] == value for name, value in where.items()])]
+def pick(table: pd.DataFrame, **where) -> pd.Series:
+    rows = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     assert len(rows) == 1, rows
     return rows.iloc[0]
 
@@ -91,7 +86,7 @@ def pick(found: pd.DataFrame, **where) -> pd.Series:
 
 def test_an_answer_is_read_in_the_order_it_was_shown_in():
     choice, free = item("c", options=OPTIONS), item("t")
-    turned = personas.reorder(choice)
+    turned = variants.reorder(choice)
     said = counterfactual.meanings(
         table(
             record(choice, "none", "A"),
@@ -292,10 +287,14 @@ def test_memorisation_by_hand():
     .3 for others.
     """
     items = [item(f"{i}", held_out="word" * (i < 4) + "profession" * (i % 2)) for i in range(12)]
-    known = lambda of, c: not of.facts["held_out"]["word"]  # noqa: E731
-    rise = lambda of, c: (
-        0.2 + (0.1 if of.facts["held_out"]["profession"] else 0.3) * (c == "aligned")
-    )  # noqa: E731
+
+    def known(of, condition):
+        return not of.facts["held_out"]["word"]
+
+    def rise(of, condition):
+        by_persona = 0.1 if of.facts["held_out"]["profession"] else 0.3
+        return 0.2 + by_persona * (condition == "aligned")
+
     found = counterfactual.memorisation(recall(items, known, rise), items, draws=200)
     word = pick(found, part="word", measure="accuracy, none")
     assert (word.held_out, word.seen, word["mean"], word.ci_low, word.ci_high, word.verdict) == (

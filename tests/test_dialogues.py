@@ -14,8 +14,9 @@ from real_world import FAMILIES
 from real_world import tiny_model as tiny_real_model
 
 from pdlib import evaluate, generate, models, modes, train
-from pdlib.dataset import construct, experts
+from pdlib.dataset import construct
 from pdlib.evaluate import dialogues
+from pdlib.pocket.expert import PocketExpert
 from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Example, Item, Mode, Persona
 
@@ -53,11 +54,11 @@ TURNS = [
 
 
 def real(tokenizer, template: str):
-    found = copy.deepcopy(tokenizer)
-    found.chat_template = (
+    with_template = copy.deepcopy(tokenizer)
+    with_template.chat_template = (
         Path(trl.__file__).with_name("chat_templates").joinpath(f"{template}.jinja").read_text()
     )
-    return found
+    return with_template
 
 
 def test_both_turns_are_rendered_with_their_roles(tokenizer, text_tokenizer):
@@ -181,15 +182,15 @@ def test_the_name_says_what_came_before():
     }
     for (said, tags), name in names.items():
         assert dialogues.condition("aligned", tuple((FIRST, text) for text in said), tags) == name
-    assert dialogues.parts("aligned, alone") == {
+    assert dialogues.parse_condition("aligned, alone") == {
         "who": "aligned",
         "first": "",
         "before": "",
         "tags": "",
     }
-    assert dialogues.parts("aligned, objective first, mixed")["tags"] == "kept"
+    assert dialogues.parse_condition("aligned, objective first, mixed")["tags"] == "kept"
     with pytest.raises(ValueError, match="'unaligned reordered' is none of a dialogue"):
-        dialogues.parts("unaligned reordered")
+        dialogues.parse_condition("unaligned reordered")
 
 
 # --- asking ---
@@ -251,9 +252,9 @@ def test_records_of_a_dialogue(tiny_model, tokenizer, scripted):
             == kept.prompt[place].replace("[General_mode]", "[Personalized_mode]")
             != kept.prompt[place]
         )
-        assert prompt.count(modes.persona_text(asker.text)) == 2 and prompt.endswith(
-            f"<|user|>{modes.user_message(asked[0].item if asked[0].item.id == place[0] else asked[2].item, asker)}<|assistant|>"
-        )
+        item = asked[0].item if asked[0].item.id == place[0] else asked[2].item
+        assert prompt.count(modes.persona_text(asker.text)) == 2
+        assert prompt.endswith(f"<|user|>{modes.user_message(item, asker)}<|assistant|>")
     third = found[found.turn == 3]
     assert all(text.count("<|user|>") == 3 and text.count("<|end|>") == 2 for text in third.prompt)
 
@@ -324,7 +325,8 @@ def test_too_long_dialogues_are_left_out_and_counted(tiny_model, tokenizer, scri
     monkeypatch.setattr(tiny_model.config, "max_position_embeddings", 60)
     with pytest.raises(
         ValueError,
-        match="none of 42 dialogues of 2 turns fits: with an answer of 4 tokens the shortest .* has 60; lower",
+        match="none of 42 dialogues of 2 turns fits: with an answer of 4 tokens the shortest .* "
+        "has 60; lower",
     ):
         dialogues.answer(tiny_model, tokenizer, asked, seeds=(0,), **SETTINGS)
 
@@ -336,12 +338,12 @@ def rows(n: int = 10) -> list[Example]:
     items = [WORLD.item("triviaqa") for _ in range(n)] + [
         WORLD.item("personafeedback") for _ in range(n)
     ]
-    asked = [Example(item, item.aligned, "aligned", item.kind) for item in items]
-    written = [(Mode.GENERAL, asked[:n]), (Mode.PERSONALIZED, asked[n:])]
+    examples = [Example(item, item.aligned, "aligned", item.kind) for item in items]
+    by_mode = [(Mode.GENERAL, examples[:n]), (Mode.PERSONALIZED, examples[n:])]
     return [
         e
-        for mode, part in written
-        for e in construct.write_trajectories(experts.PocketExpert(), part, mode)
+        for mode, of_mode in by_mode
+        for e in construct.write_trajectories(PocketExpert(), of_mode, mode)
     ]
 
 
@@ -379,9 +381,13 @@ def test_only_the_last_completion_is_learned(tokenizer):
     example = rows(1)[1]
     plain = train.sft_row(tokenizer, example)
     row = train.sft_row(tokenizer, Example(**{**vars(example), "history": ((FIRST, SAID),)}))
-    learned = [token for token, label in zip(row["input_ids"], row["labels"]) if label != -100]
+    learned = [
+        token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100
+    ]
     assert learned == [
-        token for token, label in zip(plain["input_ids"], plain["labels"]) if label != -100
+        token
+        for token, label in zip(plain["input_ids"], plain["labels"], strict=True)
+        if label != -100
     ]
     assert tokenizer.decode(row["input_ids"]).startswith(
         f"<|user|>{modes.user_message(FIRST, example.persona)}<|assistant|>{SAID}<|end|>"

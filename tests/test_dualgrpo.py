@@ -3,7 +3,6 @@ TRL underneath.
 """
 
 import copy
-import inspect
 import json
 import math
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
+import two_processes
 from conftest import exact, rounding, summands
 from safetensors.torch import load_file
 from transformers import set_seed
@@ -22,47 +22,16 @@ from trl import GRPOConfig
 
 from pdlib import generate, models, modes, train
 from pdlib.dataset import construct
-from pdlib.dataset.corpus import PocketCorpus
-from pdlib.dataset.experts import PocketExpert
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.pocket import backbones
+from pdlib.pocket.expert import PocketExpert
+from pdlib.pocket.training_questions import PocketCorpus
 from pdlib.pocket.world import World
 from pdlib.run import health
 from pdlib.schema import Example, Mode
+from pdlib.shared_prefix.batches import token_ids
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def test_trl_is_the_version_we_lean_on():
-    assert trl.__version__ == "1.16.0", (
-        "pdlib.dualgrpo overrides private methods of TRL 1.16.0; read it again before upgrading"
-    )
-    expected = {
-        "_generate_single_turn": [
-            "prompt_ids",
-            "images",
-            "multimodal_fields",
-            "num_generations",
-            "has_tool_images",
-        ],
-        "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
-        "_generate_and_score_completions": ["inputs"],
-        "_compute_loss": ["model", "inputs"],
-        "_log_metric": ["name", "value"],
-        "_prepare_inputs": ["generation_batch"],
-    }
-    known = list(inspect.signature(DualGRPOTrainer._get_per_token_logps_and_entropies).parameters)[
-        :-1
-    ]  # the rest: images
-    assert (
-        list(inspect.signature(trl.GRPOTrainer._get_per_token_logps_and_entropies).parameters)[
-            : len(known)
-        ]
-        == known
-    )
-    for name, parameters in expected.items():
-        found = list(inspect.signature(getattr(trl.GRPOTrainer, name)).parameters)[1:]
-        assert found == parameters, f"TRL's {name} has changed: pdlib.dualgrpo must follow"
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +171,7 @@ def test_in_training_each_prompt_enters_the_network_once(saved, tokenizer, tmp_p
     for part in batches:
         own = {
             tuple(ids[mask.bool()].tolist())
-            for ids, mask in zip(part["prompt_ids"], part["prompt_mask"])
+            for ids, mask in zip(part["prompt_ids"], part["prompt_mask"], strict=True)
         }
         trainer.current_gradient_accumulation_steps = parts
         trainer._compute_loss(trainer.model, part)
@@ -299,9 +268,9 @@ def test_prefix_gets_gradient(saved, tokenizer, tmp_path):
 
 
 def test_one_update_moves_probability_to_the_rewarded_mode(saved, tokenizer, tmp_path):
-    reward = lambda completions, **_: [
-        float(c[0]["content"].startswith(Mode.PERSONALIZED.tag)) for c in completions
-    ]  # noqa: E731
+    def reward(completions, **_):
+        return [float(c[0]["content"].startswith(Mode.PERSONALIZED.tag)) for c in completions]
+
     trainer = make_trainer(
         saved, tokenizer, tmp_path, reward=reward, max_steps=2, learning_rate=1e-3, warmup_steps=0
     )
@@ -379,20 +348,15 @@ def test_labels_survive_shuffling_and_splitting(saved, tokenizer, tmp_path):
     def reward(prompts, completions, **_):
         return [
             len(p[0]["content"]) * c[0]["content"].startswith(Mode.PERSONALIZED.tag)
-            for p, c in zip(prompts, completions)
+            for p, c in zip(prompts, completions, strict=True)
         ]
 
     trainer = make_trainer(saved, tokenizer, tmp_path, reward=reward, gradient_accumulation_steps=2)
     batches = in_buffer(trainer)
     rows = [
-        (row["prompt_ids"], row["completion_ids"], row["advantages"])
+        row
         for part in batches
-        for row in (
-            dict(zip(part, values))
-            for values in zip(
-                *(part[k] for k in part if torch.is_tensor(part[k]) and part[k].dim())
-            )
-        )
+        for row in zip(part["prompt_ids"], part["completion_ids"], part["advantages"], strict=True)
     ]
     assert len(batches) == 2 and len(rows) == 16
     personalized = modes.prefix_ids(tokenizer)[Mode.PERSONALIZED][0]
@@ -425,7 +389,7 @@ def test_free_rollouts_stand_in_the_mode_they_chose(saved, tokenizer, tmp_path):
     )
     firsts = [general, personalized, general, general, general, 9, personalized, general]
     trainer._generate_single_turn = lambda prompt_ids, *_: (
-        setattr(trainer, "_prompt_ids", prompt_ids) or [[first, 9, 9] for first in firsts],
+        [[first, 9, 9] for first in firsts],
         None,
     )
     trainer.reward_funcs[0] = lambda completions, **_: [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0]
@@ -520,7 +484,7 @@ def test_without_forcing_grpo_is_stock_trl(saved, tokenizer, tmp_path, settings)
         rtol=0,
     )
     (loss, gradient), (stock_loss, stock_gradient) = (
-        loss_and_gradient(t, b) for t, b in zip((ours, stock), found)
+        loss_and_gradient(t, b) for t, b in zip((ours, stock), found, strict=True)
     )
     assert (
         loss == pytest.approx(stock_loss, abs=through(ours.model, 1))
@@ -791,20 +755,19 @@ def test_added_mode_tokens(text_tokenizer, tmp_path):
     )
 
 
-def launch(arguments: list[str], processes: int) -> None:
+def launch_two(arguments: list[str]) -> None:
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "ACCELERATE_USE_CPU": "true",
     }
-    several = (
-        ["--multi_gpu", "--main_process_port", "0"] if processes > 1 else ["--cpu"]
-    )  # the flag means torchrun; the devices stay CPUs
     command = [
         sys.executable,
         "-m",
         "accelerate.commands.launch",
-        *several,
+        "--multi_gpu",  # this means torchrun; the devices stay CPUs
+        "--main_process_port",
+        "0",
         "--num_machines",
         "1",
         "--mixed_precision",
@@ -812,8 +775,8 @@ def launch(arguments: list[str], processes: int) -> None:
         "--dynamo_backend",
         "no",
         "--num_processes",
-        str(processes),
-        str(ROOT / "tests" / "two_processes.py"),
+        "2",
+        two_processes.__file__,
         *arguments,
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1000)
@@ -829,9 +792,10 @@ def test_two_processes_equal_one(tiny_model, tokenizer, tmp_path):
     )  # 64 bits: no rounding decides which token is best
     rows = train.rl_rows(pocket_questions(objective=4, preference=2), tokenizer)
     rows.to_json(model / "prompts.jsonl")
-    for processes, batch in ((1, 8), (2, 4)):
-        (tmp_path / str(processes)).mkdir()
-        launch([str(model), str(tmp_path / str(processes)), str(batch)], processes)
+    for processes in ("1", "2"):
+        (tmp_path / processes).mkdir()
+    two_processes.main(str(model), str(tmp_path / "1"), batch=8)
+    launch_two([str(model), str(tmp_path / "2"), "4"])
     one, two = (load_file(tmp_path / n / "weights.safetensors") for n in ("1", "2"))
     start = load_file(model / "model.safetensors")
     assert max((one[name] - start[name]).abs().max() for name in one) > 1e-3, (
@@ -892,7 +856,7 @@ def test_real_chat_templates_give_one_prompt_everywhere(
     )
     text = modes.render_prompt(tokenizer, item, item.aligned)
     assert text.endswith(ending)
-    evaluation = generate._prompt_ids(tokenizer, [text])[0]
+    (evaluation,) = token_ids(tokenizer, [text])
     rows = train.rl_rows([example] * 4, tokenizer)
     trainer = make_trainer(folder, tokenizer, tmp_path, prefix_style="text", rows=rows)
     trainer.model.train()

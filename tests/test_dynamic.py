@@ -14,18 +14,36 @@ from test_ledger import answers as ledger_records
 
 from pdlib import config, modes, paper, report, train
 from pdlib import evaluate as answers
-from pdlib.analysis.cells import Missing
+from pdlib.analysis.cells import MissingRecordsError
 from pdlib.pocket import world
-from pdlib.pocket.world import is_held_out_persona, lexicon
-from pdlib.rlpa import data, evaluate, ledger, meeting, profile, rewards, scores, talk, user
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.personas import People
+from pdlib.pocket.splits import is_held_out_persona
+from pdlib.rlpa import (
+    annotator,
+    dialogue,
+    evaluate,
+    inferred_profiles,
+    ledger,
+    pocket_judge,
+    pocket_profile,
+    pocket_user,
+    profile,
+    protection,
+    rewards,
+    roles,
+    scores,
+)
 from pdlib.rlpa import train as policies
-from pdlib.rlpa.cast import cast
-from pdlib.rlpa.profile import Written
-from pdlib.rlpa.train import AHEAD, Live
-from pdlib.run import launch, stages
+from pdlib.rlpa.live import AHEAD, LiveDialogues
+from pdlib.rlpa.pocket_judge import RuleJudge
+from pdlib.rlpa.pocket_profile import ASK_BACK, reply_to
+from pdlib.rlpa.profile import WrittenProfile
+from pdlib.rlpa.user import KINDS, Turn, User
+from pdlib.run import parallel, stages
 from pdlib.schema import Persona
 
-USERS = user.draw("t", 3, 60, 6)
+USERS = pocket_user.draw("t", 3, 60, 6)
 CHEMIST = Persona(
     "a chemist",
     {
@@ -49,7 +67,7 @@ BAKER = Persona(
 
 
 def made(kind="steady", n=6, seed=0, then=None, persona=CHEMIST):
-    return user.script("u", kind, persona, random.Random(seed), n, then)
+    return pocket_user.script("u", kind, persona, random.Random(seed), n, then)
 
 
 # --- profiles ---
@@ -94,13 +112,15 @@ def test_agreement_by_hand(said, gold, precision, recall, f1):
 def test_a_profile_is_read_as_it_was_written():
     for one in USERS:
         for turn in one.turns:
-            assert profile.read(profile.text(turn.whole)) == Written(turn.whole, len(turn.whole))
+            assert profile.read(profile.text(turn.whole)) == WrittenProfile(
+                turn.whole, len(turn.whole)
+            )
 
 
 def test_a_full_profile_makes_the_given_persona():
-    world = user.World(5, "train")
-    for given in (world.persona("music"), world.persona("sport")):
-        made_up = profile.persona(profile.of(given))
+    people = world.World(5, "train")
+    for given in (people.persona("music"), people.persona("sport")):
+        made_up = pocket_profile.persona(pocket_profile.of(given))
         assert made_up.facts["field"] == given.facts["field"]
         usual = given.text.replace(given.facts["occupation"], made_up.facts["occupation"])
         likes, wants = f"likes {given.facts['hobby']}", f"wants {given.facts['style']}"
@@ -124,13 +144,13 @@ def test_a_full_profile_makes_the_given_persona():
     ],
 )
 def test_what_is_unknown_is_not_said(slots, text):
-    found = profile.persona(slots)
+    found = pocket_profile.persona(slots)
     assert (found and found.text) == text
 
 
 def test_personas_of_other_worlds_have_no_pocket_profile():
     with pytest.raises(ValueError, match="endpoint"):
-        profile.of(Persona("a historian of the Ottoman empire"))
+        pocket_profile.of(Persona("a historian of the Ottoman empire"))
 
 
 # --- users ---
@@ -140,7 +160,7 @@ def test_the_hidden_profile_is_told_truly_but_for_hints_and_whims():
     for one in USERS:
         whole = None
         for turn in one.turns:
-            for said in turn.said:
+            for said in turn.statements:
                 if said.how in ("plain", "change"):
                     assert turn.revealed[said.slot] == turn.whole[said.slot] == said.value
                 if said.how == "whim":
@@ -161,9 +181,9 @@ def test_users_are_of_their_kind():
             for one in USERS
             if one.kind == kind
             for turn in one.turns
-            for said in turn.said
+            for said in turn.statements
         }
-        for kind in user.KINDS
+        for kind in KINDS
     }
     assert how == {
         "steady": {"plain", "hint"},
@@ -171,11 +191,13 @@ def test_users_are_of_their_kind():
         "contradiction": {"plain", "hint", "whim"},
     }
     for one in USERS:
-        assert len(one.turns) == 6 and one.turns[0].said, "something is said in the first turn"
+        assert len(one.turns) == 6 and one.turns[0].statements, (
+            "something is said in the first turn"
+        )
         first = [
             at
             for at, turn in enumerate(one.turns)
-            if any(said.how in ("change", "whim") for said in turn.said)
+            if any(said.how in ("change", "whim") for said in turn.statements)
         ]
         assert not first or min(first) <= 3
         assert one.kind == "steady" or first
@@ -184,7 +206,7 @@ def test_users_are_of_their_kind():
 def test_every_field_statement_names_an_occupation_of_the_field():
     jobs = lexicon().occupations
     for one in USERS:
-        for said in (s for turn in one.turns for s in turn.said if s.slot == "field"):
+        for said in (s for turn in one.turns for s in turn.statements if s.slot == "field"):
             assert (
                 said.cue in lexicon().cues[said.value]
                 if said.how == "hint"
@@ -196,27 +218,28 @@ def test_every_field_statement_names_an_occupation_of_the_field():
 
 
 def test_three_in_ten_hints_mislead():
-    many = user.draw("hints", 0, 900, 6, kinds=("steady",))
+    many = pocket_user.draw("hints", 0, 900, 6, kinds=("steady",))
     told = [
         (said.value, one.turns[-1].whole["field"])
         for one in many
         for turn in one.turns
-        for said in turn.said
+        for said in turn.statements
         if said.how == "hint"
     ]
     assert len(told) > 200 and np.mean([a != b for a, b in told]) == pytest.approx(
-        user.HINT_MISLEADS, abs=0.08
+        pocket_user.HINT_MISLEADS, abs=0.08
     )
 
 
 def test_a_device_that_changes_hands_ends_with_the_asker():
     one = made("change", then=BAKER)
-    assert one.turns[-1].whole == one.turns[-1].revealed == profile.of(BAKER)
+    assert one.turns[-1].whole == one.turns[-1].revealed == pocket_profile.of(BAKER)
     assert (
-        one.turns[2].whole == profile.of(CHEMIST)
-        and profile.agreement(Written(one.turns[2].revealed, 3), profile.of(BAKER)).f1 == 0
+        one.turns[2].whole == pocket_profile.of(CHEMIST)
+        and profile.agreement(WrittenProfile(one.turns[2].revealed, 3), pocket_profile.of(BAKER)).f1
+        == 0
     )
-    assert [len(turn.said) for turn in one.turns[3:]] == [2, 2, 0]
+    assert [len(turn.statements) for turn in one.turns[3:]] == [2, 2, 0]
 
 
 def people(who: Persona) -> list[Persona]:
@@ -232,28 +255,29 @@ def people(who: Persona) -> list[Persona]:
     return [
         Persona(
             who.text,
-            who.facts | {profile.FACTS[slot]: None for slot in profile.SLOTS if slot not in names},
+            who.facts
+            | {pocket_profile.FACTS[slot]: None for slot in profile.SLOTS if slot not in names},
         )
         for names in choices
     ]
 
 
-def told_early(one: user.User, n_turns: int) -> list[user.Statement]:
+def told_early(user: User, n_turns: int) -> list[pocket_user.Statement]:
     """What is said before the middle and is a change or a whim, the value of a later change or
     whim, or new in who the user then is.
     """
     middle = n_turns // 2
     later = {
         (s.slot, s.value)
-        for turn in one.turns[middle:]
-        for s in turn.said
+        for turn in user.turns[middle:]
+        for s in turn.statements
         if s.how in ("change", "whim")
     }
-    later |= profile.of(one.persona).items() - one.turns[0].whole.items()
+    later |= pocket_profile.of(user.persona).items() - user.turns[0].whole.items()
     return [
         s
-        for turn in one.turns[:middle]
-        for s in turn.said
+        for turn in user.turns[:middle]
+        for s in turn.statements
         if s.how in ("change", "whim") or (s.slot, s.value) in later
     ]
 
@@ -264,11 +288,11 @@ def test_nobody_reveals_a_later_persona_before_the_middle(kind, n_turns):
     early, how = [], {"change": "change", "contradiction": "whim", "another person": "change"}[kind]
     for who, seed in itertools.product(people(CHEMIST), range(20)):
         then = BAKER if kind == "another person" else None
-        one = user.script(
+        one = pocket_user.script(
             "u", "change" if then else kind, who, random.Random(f"{seed}|{n_turns}"), n_turns, then
         )
         early += told_early(one, n_turns)
-        said = [[s.how for s in turn.said] for turn in one.turns]
+        said = [[s.how for s in turn.statements] for turn in one.turns]
         assert len(said) == n_turns and said[0], "something is said in the first turn"
         assert "plain" in itertools.chain(*said[: n_turns // 2]) and how in said[n_turns // 2], (
             "first what is so, then what is not"
@@ -278,23 +302,23 @@ def test_nobody_reveals_a_later_persona_before_the_middle(kind, n_turns):
 
 @pytest.mark.parametrize(
     "plain_people, people_of",
-    [(0.2, world.People()), (1.0, world.People()), (0.2, world.People("field"))],
+    [(0.2, People()), (1.0, People()), (0.2, People("field"))],
 )
 def test_a_stranger_tells_nothing_that_is_true_of_the_asker(plain_people, people_of, monkeypatch):
     drawn = world.World("askers", "test", people=people_of)
     items = [drawn.item(name) for name in world.BENCHMARKS for _ in range(40)]
     pool = [drawn.any_persona(plain_people) for _ in range(500)]
-    monkeypatch.setattr(data.data, "test_items", lambda cfg: items)
-    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: pool)
+    monkeypatch.setattr(roles.dataset, "test_items", lambda cfg: items)
+    monkeypatch.setattr(roles.dataset, "persona_pool", lambda cfg: pool)
     cfg = config.load("pocket", dynamic_meeting_items=40)
-    found = data.meeting_users(cfg)
+    found = roles.pocket_askers(cfg)
     middle = cfg.dynamic_turns // 2
     known = [
         s
         for one in found
         for turn in one.turns[:middle]
-        for s in turn.said
-        if (s.slot, s.value) in profile.of(one.persona).items()
+        for s in turn.statements
+        if (s.slot, s.value) in pocket_profile.of(one.persona).items()
     ]
     assert (
         len(found) == len(items)
@@ -302,19 +326,20 @@ def test_a_stranger_tells_nothing_that_is_true_of_the_asker(plain_people, people
         and not any(told_early(one, cfg.dynamic_turns) for one in found)
     )
     assert all(
-        one.turns[middle].said and one.turns[-1].revealed == profile.of(one.persona)
+        one.turns[middle].statements and one.turns[-1].revealed == pocket_profile.of(one.persona)
         for one in found
     ), "the asker tells everything"
-    assert {len(profile.of(one.before)) for one in found} == ({2} if plain_people == 1 else {2, 4})
+    assert {len(pocket_profile.of(one.stranger)) for one in found} == (
+        {2} if plain_people == 1 else {2, 4}
+    )
 
 
 def test_a_stranger_who_shares_nothing_must_be_there(monkeypatch):
-    monkeypatch.setattr(
-        data.data, "test_items", lambda cfg: [SimpleNamespace(id="i", benchmark="b", aligned=BAKER)]
-    )
-    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: [BAKER])
+    item = SimpleNamespace(id="i", benchmark="b", aligned=BAKER)
+    monkeypatch.setattr(roles.dataset, "test_items", lambda cfg: [item])
+    monkeypatch.setattr(roles.dataset, "persona_pool", lambda cfg: [BAKER])
     with pytest.raises(ValueError, match="none of the 1 personas.*persona_pool"):
-        data.meeting_users(config.load("smoke"))
+        roles.pocket_askers(config.load("smoke"))
 
 
 def test_users_who_cannot_be_scripted_are_refused():
@@ -332,22 +357,22 @@ def test_training_and_test_users_share_no_person():
             for p in (one.persona for one in users)
         }
 
-    test = user.draw("test", 0, 30, 6, held_out=True)
+    test = pocket_user.draw("test", 0, 30, 6, held_out=True)
     assert all(is_held_out_persona(*who) for who in people(test)) and not any(
         is_held_out_persona(*who) for who in people(USERS)
     )
-    assert user.draw("t", 3, 5, 6) == USERS[:5] and user.draw("t", 4, 5, 6) != USERS[:5]
+    assert (
+        pocket_user.draw("t", 3, 5, 6) == USERS[:5] and pocket_user.draw("t", 4, 5, 6) != USERS[:5]
+    )
 
 
 # --- rewards ---
 
-TURN = user.Turn(
+TURN = Turn(
     "I like chess. suggest a pastime.",
-    (),
-    "likes",
-    "",
     {"likes": "chess"},
     {"likes": "chess", "field": "music"},
+    about="likes",
 )
 
 
@@ -364,13 +389,13 @@ TURN = user.Turn(
             rewards.write({"likes": "chess", "field": "music"}, "try chess"),
             (2 / 3, 1),
         ),  # right by luck: the field was not revealed
-        (rewards.write({}, user.ASK_BACK), (0, 0)),  # right for an empty profile, but it was told
+        (rewards.write({}, ASK_BACK), (0, 0)),  # right for an empty profile, but it was told
         ("likes: chess", (0, 0)),  # malformed: no reply
         ('likes: chess\n\n<answer>{"answer": "try chess"', (0, 0)),
     ],
 )
 def test_rewards_by_hand(completion, expected):
-    (found,) = rewards.Rules().rewards([TURN], [rewards.read(completion)])
+    (found,) = RuleJudge().rewards([TURN], [rewards.read(completion)])
     assert (found.profile, found.response) == (pytest.approx(expected[0]), expected[1])
     assert found.total == pytest.approx(sum(expected))
 
@@ -379,20 +404,20 @@ def test_rewards_by_hand(completion, expected):
     "about, word, known, replies",
     [
         ("field", "bow", {"field": "music"}, ["stick for strings", "string stick"]),
-        ("field", "bow", {"field": "law"}, [user.ASK_BACK]),
+        ("field", "bow", {"field": "law"}, [ASK_BACK]),
         ("wants", "bow", {"wants": "short replies"}, ["in brief, bow"]),
-        ("wants", "bow", {"wants": "gibberish"}, [user.ASK_BACK]),
+        ("wants", "bow", {"wants": "gibberish"}, [ASK_BACK]),
     ],
 )
 def test_the_right_reply(about, word, known, replies):
-    assert user.reply_to(about, word, known) == replies
+    assert reply_to(about, word, known) == replies
 
 
 # --- the annotator ---
 
 
 def test_the_annotator_believes_statements_and_doubts_the_rest():
-    s = user.Statement
+    s = pocket_user.Statement
     told = [
         s("field", "music", "hint", cue="piano"),
         s("likes", "chess"),
@@ -400,20 +425,20 @@ def test_the_annotator_believes_statements_and_doubts_the_rest():
         s("field", "law", job="judge"),
         s("field", "sport", "hint", cue="stadium"),
     ]
-    assert data.heard(told, lambda one: True) == {"field": "law", "likes": "golf"}
-    assert data.heard(told, lambda one: False) == {"field": "law", "likes": "chess"}
-    assert data.heard(told[:2], lambda one: True) == {"field": "music", "likes": "chess"}
+    assert annotator.infer(told, lambda one: True) == {"field": "law", "likes": "golf"}
+    assert annotator.infer(told, lambda one: False) == {"field": "law", "likes": "chess"}
+    assert annotator.infer(told[:2], lambda one: True) == {"field": "music", "likes": "chess"}
 
 
 def test_the_annotator_s_rows_are_what_the_policy_will_write(tokenizer):
     rng = random.Random(0)
     for one in USERS[:9]:
-        rows = data.annotated(one, rng)
+        rows = annotator.annotate(one, rng)
         assert len(rows) == 6
         for at, row in enumerate(rows):
             said = modes.completion_text(None, row.reasoning, row.answer)
             read = rewards.read(said)
-            assert read.error is None and rewards.fits(
+            assert read.error is None and pocket_judge.fits(
                 read.reply, one.turns[at], read.written.slots
             )
             tokens = train.sft_row(tokenizer, row)
@@ -426,18 +451,18 @@ def test_the_annotator_does_not_know_the_hidden_profile():
     """Believed and doubted alike: wrong of hints that mislead and of whims, which the best reader
     is not.
     """
-    many, rng = user.draw("a", 1, 200, 6, kinds=("contradiction",)), random.Random(1)
+    many, rng = pocket_user.draw("a", 1, 200, 6, kinds=("contradiction",)), random.Random(1)
 
     def mean(profiles):
         return np.mean(
             [
-                profile.agreement(Written(p, len(p)), one.turns[-1].revealed).f1
-                for one, p in zip(many, profiles)
+                profile.agreement(WrittenProfile(p, len(p)), one.turns[-1].revealed).f1
+                for one, p in zip(many, profiles, strict=True)
             ]
         )
 
-    wrote = mean([profile.read(data.annotated(one, rng)[-1].reasoning).slots for one in many])
-    assert mean([data.read_best(one, 6)[-1] for one in many]) > 0.98 > 0.93 > wrote > 0.8
+    wrote = mean([profile.read(annotator.annotate(one, rng)[-1].reasoning).slots for one in many])
+    assert mean([annotator.best_profiles(one, 6)[-1] for one in many]) > 0.98 > 0.93 > wrote > 0.8
 
 
 # --- what the policy is shown ---
@@ -445,13 +470,15 @@ def test_the_annotator_does_not_know_the_hidden_profile():
 
 def test_only_the_last_profile_is_shown(tokenizer):
     said = [rewards.write({"likes": "golf"}, "one"), rewards.write({"likes": "chess"}, "two")]
-    one = talk.Talk(made(), turns=list(made().turns[:3]), said=said)
+    one = dialogue.Dialogue(made(), turns=list(made().turns[:3]), completions=said)
     found = one.messages()
     assert [m["role"] for m in found] == ["user", "assistant"] * 2 + ["user"]
     assert found[1]["content"] == '\n\n<answer>{"answer": "one"}</answer>'
     assert found[3]["content"] == 'likes: chess\n\n<answer>{"answer": "two"}</answer>'
     assert found[4]["content"] == made().turns[2].text + modes.FREE_INSTRUCTION
-    asked = talk.Talk(made(), talk.instruction(), turns=list(made().turns[:1])).messages()
+    asked = dialogue.Dialogue(
+        made(), dialogue.instruction(), turns=list(made().turns[:1])
+    ).messages()
     assert (
         asked[0]["content"].startswith("First write what you know about me")
         and "likes: chess" in asked[0]["content"]
@@ -459,11 +486,11 @@ def test_only_the_last_profile_is_shown(tokenizer):
 
 
 def test_a_malformed_answer_stays_in_the_talk_as_it_is():
-    assert talk.reply_only("I do not know.") == "I do not know."
+    assert dialogue.reply_only("I do not know.") == "I do not know."
 
 
 def test_converse_records_every_turn_on_the_policy_s_own_answers(tiny_model, tokenizer):
-    found = talk.converse(
+    found = dialogue.converse(
         tiny_model,
         tokenizer,
         USERS[:3],
@@ -477,10 +504,10 @@ def test_converse_records_every_turn_on_the_policy_s_own_answers(tiny_model, tok
     assert list(found.columns) == answers.COLUMNS and len(found) == 6
     assert (
         list(found.turn) == [1, 1, 1, 2, 2, 2]
-        and set(found.condition) == set(user.KINDS)
+        and set(found.condition) == set(KINDS)
         and set(found.train_seed) == {4}
     )
-    for item_id, turns in found.groupby("item_id"):
+    for _, turns in found.groupby("item_id"):
         first, second = turns.itertuples()
         assert first.completion in second.prompt and second.prompt.count("<|user|>") == 2
 
@@ -494,33 +521,35 @@ class Said:
     def __init__(self, live):
         self.live = live
 
-    def step(self, places, texts):
-        rows = live_rows(self.live, places)
-        said = [[{"role": "assistant", "content": text}] for text in texts]
-        given = self.live.profile(
+    def step(self, indices, texts):
+        rows = live_rows(self.live, indices)
+        completions = [[{"role": "assistant", "content": text}] for text in texts]
+        profile_rewards = self.live.profile(
             prompts=[row["prompt"] for row in rows],
-            completions=said,
-            place=[row["place"] for row in rows],
+            completions=completions,
+            dialogue=[row["dialogue"] for row in rows],
         )
-        return given, self.live.response(completions=said, place=[row["place"] for row in rows])
+        return profile_rewards, self.live.response(
+            completions=completions, dialogue=[row["dialogue"] for row in rows]
+        )
 
 
-def live_rows(live, places):
-    found = live.data(len(live.talks))
-    return [found[place] for place in places]
+def live_rows(live, indices):
+    rows = live.data(len(live.dialogues))
+    return [rows[index] for index in indices]
 
 
 def test_the_best_rollout_goes_on_in_the_dialogue():
-    live = Live(lambda k: USERS[k], 2, 6, rewards.Rules())
-    live.leaves = [6, 6]
-    turn = live.talks[0].turns[0]
-    right = rewards.write(turn.revealed, user.reply_to(turn.about, turn.word, turn.revealed)[0])
+    live = LiveDialogues(lambda k: USERS[k], 2, 6, RuleJudge())
+    live.leaves_after = [6, 6]
+    turn = live.dialogues[0].turns[0]
+    right = rewards.write(turn.revealed, reply_to(turn.about, turn.word, turn.revealed)[0])
     given, reply = Said(live).step([0, 0, 0], ["nonsense", right, rewards.write({}, "no")])
     assert given[1] == reply[1] == 1 and given[0] == reply[0] == 0
     assert (
-        live.talks[0].said == [right]
-        and len(live.talks[0].turns) == 2
-        and len(live.talks[1].turns) == 1
+        live.dialogues[0].completions == [right]
+        and len(live.dialogues[0].turns) == 2
+        and len(live.dialogues[1].turns) == 1
     )
     assert (
         live.data(2)[0]["prompt"][1]["content"] == right
@@ -529,20 +558,20 @@ def test_the_best_rollout_goes_on_in_the_dialogue():
 
 
 def test_first_dialogues_end_early_so_that_batches_hold_all_turns():
-    live = Live(lambda k: USERS[k % 60], 6, 3, rewards.Rules())
+    live = LiveDialogues(lambda k: USERS[k % 60], 6, 3, RuleJudge())
     for _ in range(6):
         Said(live).step(range(6), ["x"] * 6)
-    assert {len(one.turns) for one in live.talks} == {1, 2, 3} and live.turns_done == 36
+    assert {len(one.turns) for one in live.dialogues} == {1, 2, 3} and live.turns_done == 36
     assert live.begun == 6 + sum([6 // 3] * 6)
 
 
 def test_an_answer_to_a_turn_that_has_passed_is_refused():
-    live = Live(lambda k: USERS[k], 1, 6, rewards.Rules())
-    live.leaves = [6]
+    live = LiveDialogues(lambda k: USERS[k], 1, 6, RuleJudge())
+    live.leaves_after = [6]
     old = live_rows(live, [0])
     Said(live).step([0], ["x"])
     with pytest.raises(RuntimeError, match="AHEAD"):
-        live.profile(prompts=[old[0]["prompt"]], completions=[[{"content": "x"}]], place=[0])
+        live.profile(prompts=[old[0]["prompt"]], completions=[[{"content": "x"}]], dialogue=[0])
 
 
 def test_several_processes_are_refused(tmp_path):
@@ -555,15 +584,15 @@ def test_several_processes_are_refused(tmp_path):
 # --- scores ---
 
 
-def record(one, turn, completion, model="rlpa", seed=0):
+def record(user, turn, completion, model="rlpa", seed=0):
     return {
         "run": "pocket-qwen3",
         "model": model,
         "train_seed": seed,
         "benchmark": "dynamic",
         "kind": "personalized",
-        "item_id": one.id,
-        "condition": one.kind,
+        "item_id": user.id,
+        "condition": user.kind,
         "turn": turn,
         "seed": 0,
         "completion": completion,
@@ -573,15 +602,15 @@ def record(one, turn, completion, model="rlpa", seed=0):
     }
 
 
-def perfect(one, at):
-    turn = one.turns[at]
-    return rewards.write(turn.revealed, user.reply_to(turn.about, turn.word, turn.revealed)[0])
+def perfect(user, at):
+    turn = user.turns[at]
+    return rewards.write(turn.revealed, reply_to(turn.about, turn.word, turn.revealed)[0])
 
 
 def test_scores_by_hand():
     one = made()
     last = one.turns[5]
-    assert last.revealed == last.whole == profile.of(CHEMIST)
+    assert last.revealed == last.whole == pocket_profile.of(CHEMIST)
     rows = pd.DataFrame(
         [
             record(one, 6, perfect(one, 5)),
@@ -589,12 +618,12 @@ def test_scores_by_hand():
             record(one, 1, perfect(one, 0)),
         ]
     )
-    found = scores.scores(rows, [one])
+    found = pocket_judge.score(rows, [one])
     assert list(found.f1) == [1, 0, 1] and list(found.written) == [4, 0, len(one.turns[0].revealed)]
     k = len(one.turns[0].revealed)
     assert found.f1_whole[2] == pytest.approx(2 * k / (k + 4)) and list(found.follows) == [1, 0, 1]
     with pytest.raises(ValueError, match="dynamic_"):
-        scores.scores(rows, USERS)
+        pocket_judge.score(rows, USERS)
 
 
 def table():
@@ -602,15 +631,15 @@ def table():
     prompted one says nothing, with one seed.
     """
     rows = []
-    for one in USERS[:30]:
+    for user in USERS[:30]:
         for at in range(6):
             for seed in range(3):
-                rows.append(record(one, at + 1, perfect(one, at), "rlpa", seed))
+                rows.append(record(user, at + 1, perfect(user, at), "rlpa", seed))
                 rows.append(
-                    record(one, at + 1, perfect(one, at) if at == 0 else "", "rlpa_sft", seed)
+                    record(user, at + 1, perfect(user, at) if at == 0 else "", "rlpa_sft", seed)
                 )
-            rows.append(record(one, at + 1, "", "prompted"))
-    return scores.scores(pd.DataFrame(rows), USERS)
+            rows.append(record(user, at + 1, "", "prompted"))
+    return pocket_judge.score(pd.DataFrame(rows), USERS)
 
 
 def test_by_turn_and_gains_by_hand():
@@ -644,9 +673,9 @@ def test_by_turn_and_gains_by_hand():
 
 
 def test_the_best_reader_is_above_every_policy_that_believes_otherwise():
-    best = scores.best(USERS, 6)
+    best = pocket_judge.best_scores(USERS, 6)
     assert (
-        set(best.condition) == set(user.KINDS)
+        set(best.condition) == set(KINDS)
         and best.f1.between(0.5, 1).all()
         and (best.follows == 1).all()
     )
@@ -701,18 +730,18 @@ def test_every_number_of_rlpa_has_a_twin_or_a_reason():
             ledger.number(
                 scored, "pocket-qwen3", number.artefact, number.row, number.column, draws=5
             )
-        except Missing as reason:
+        except MissingRecordsError as reason:
             reasons[number.id] = str(reason)
     assert len(numbers()) == 44 and len(reasons) == 33
     assert (
         "judge" in reasons["rlpa_table1/RLPA/Extended AVG."]
         and "DPO" in reasons["rlpa_figure4/DPO/before the change"]
     )
-    with pytest.raises(Missing, match="notebook 12"):
+    with pytest.raises(MissingRecordsError, match="notebook 12"):
         ledger.number(None, "pocket-qwen3", "rlpa_table1", "RLPA", "Vanilla AVG.")
 
 
-# --- the meeting ---
+# --- inferred profiles ---
 
 
 def test_inferred_personas_and_their_f1():
@@ -725,7 +754,7 @@ def test_inferred_personas_and_their_f1():
             record(one, 5, "x"),
         ]
     )
-    found = meeting.inferred(rows, [one], (3, 4, 6)).set_index("turn")
+    found = inferred_profiles.infer(rows, [one], (3, 4, 6), RuleJudge()).set_index("turn")
     assert (
         list(found.index) == [3, 6, 4]
         and list(found.f1) == [0, 1, 0]
@@ -752,28 +781,31 @@ def test_a_stranger_has_no_slot_that_the_asker_lacks(monkeypatch):
         SimpleNamespace(id=f"i{k}", benchmark="b", aligned=who)
         for k, who in enumerate([plain, BAKER] * 3)
     ]
-    monkeypatch.setattr(data.data, "test_items", lambda cfg: items)
+    monkeypatch.setattr(roles.dataset, "test_items", lambda cfg: items)
     other = Persona(
         "a guest",
         plain.facts | {"occupation": "guest", "hobby": "fishing", "style": "cautious replies"},
     )
-    monkeypatch.setattr(data.data, "persona_pool", lambda cfg: [CHEMIST, plain, other])
-    found = data.meeting_users(config.load("smoke", dynamic_meeting_items=4))
+    monkeypatch.setattr(roles.dataset, "persona_pool", lambda cfg: [CHEMIST, plain, other])
+    found = roles.pocket_askers(config.load("smoke", dynamic_meeting_items=4))
     assert len(found) == 4
     for one in found:
-        assert one.turns[-1].whole == profile.of(one.persona) and one.persona is one.item.aligned
+        assert (
+            one.turns[-1].whole == pocket_profile.of(one.persona)
+            and one.persona is one.item.aligned
+        )
 
 
 def asked():
     """Two items: the backbone follows every profile, PersonaDual only right ones."""
     rows = []
-    for model in meeting.MODELS:
+    for model in protection.MODELS:
         for k in range(8):
             for condition, f1, right in (
-                (meeting.NONE, np.nan, 1),
+                (protection.NONE, np.nan, 1),
                 ("inferred, turn 3", 0.0, model == "personadual"),
                 ("inferred, turn 6", 1.0, 1),
-                (meeting.GIVEN, 1.0, 1),
+                (protection.GIVEN, 1.0, 1),
             ):
                 rows.append(
                     {
@@ -793,22 +825,22 @@ def asked():
 
 
 def test_protection_by_hand():
-    found = meeting.protection(asked(), draws=20).set_index(["model", "condition"])
+    found = protection.changes(asked(), draws=20).set_index(["model", "condition"])
     assert (
         found.loc[("backbone", "inferred, turn 3"), "mean"] == -1
         and found.loc[("personadual", "inferred, turn 3"), "mean"] == 0
     )
     assert (
         found.loc[("backbone", "inferred, turn 3"), "against"] == 1
-        and found.loc[("backbone", meeting.GIVEN), "against"] == 0
+        and found.loc[("backbone", protection.GIVEN), "against"] == 0
     )
-    said = meeting.paragraph(asked(), meeting.protection(asked(), draws=20))
+    said = protection.paragraph(asked(), protection.changes(asked(), draws=20))
     assert (
         "After the stranger's half (turn 3, mean profile F1 0.00): backbone -100.0 points" in said
     )
     assert (
-        "After the stranger's half the change of PersonaDual minus that of the backbone is +100.0 points"
-        in said
+        "After the stranger's half the change of PersonaDual minus that of the backbone is "
+        "+100.0 points" in said
     )
     assert said.endswith("above 0.") and "PersonaDual 0.20, 0.00, 1.00, 1.00" in said
 
@@ -822,12 +854,12 @@ def test_protection_by_hand():
     ],
 )
 def test_the_paragraph_claims_what_the_interval_allows(low, high, words):
-    found = meeting.protection(asked(), draws=20).assign(against_low=low, against_high=high)
-    assert meeting.paragraph(asked(), found).endswith(words)
+    found = protection.changes(asked(), draws=20).assign(against_low=low, against_high=high)
+    assert protection.paragraph(asked(), found).endswith(words)
 
 
 def test_bins_hold_answers_by_profile_f1():
-    found = meeting.by_f1(asked(), draws=20)
+    found = protection.by_f1(asked(), draws=20)
     one = found[(found.model == "backbone") & (found.value == "correct")].sort_values("f1")
     assert (
         list(one["mean"]) == [0, 1]
@@ -843,11 +875,14 @@ def test_the_ledger_takes_rlpa_s_twins_and_the_reference_keeps_them(tmp_path):
     records = ledger_records("personadual", HALF, mode="general").assign(
         prompt="", completion="", answer="", gold="", n_prompt_tokens=1, n_completion_tokens=1
     )
-    scored = table()[ledger.KEPT]
+    scored = table()[ledger.COLUMNS]
     report.write_reference(tmp_path, records, "pocket-qwen3", profiles=scored)
     small, arguments = report.read_reference(tmp_path)
     entries = report.ledger(small, **arguments)
-    assert report.compare(entries, report.ledger(records, "pocket-qwen3", profiles=scored)) == []
+    assert (
+        report.ledger_differences(entries, report.ledger(records, "pocket-qwen3", profiles=scored))
+        == []
+    )
     own = {e["id"]: e for e in entries if e["artefact"] in ledger.ARTEFACTS}
     assert len(own) == 44 and sum(e["status"] == "scaled-down" for e in own.values()) == 11
     best = own["rlpa_table1/RLPA/Vanilla AVG."]
@@ -872,10 +907,10 @@ def test_only_missing_policies_are_trained_side_by_side(tmp_path, monkeypatch):
 
     def fit(cfg, name, seed):
         if seed != 1:
-            raise stages.NotThere
+            raise stages.NotBuiltError
 
     monkeypatch.setattr(evaluate, "fit", fit)
-    monkeypatch.setattr(launch, "side_by_side", lambda tasks, **how: asked.update(tasks))
+    monkeypatch.setattr(parallel, "side_by_side", lambda tasks, **how: asked.update(tasks))
     evaluate.prepare(cfg)
     assert (
         list(asked) == ["rlpa-0", "rlpa-2"]
@@ -888,9 +923,9 @@ def test_only_missing_policies_are_trained_side_by_side(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given", [{"dynamic_user": "endpoint"}, {"data_dir": "hub"}])
-def test_a_cast_that_does_not_fit_the_data_is_refused(given):
+def test_roles_that_do_not_fit_the_data_are_refused(given):
     with pytest.raises(ValueError, match="dynamic_user.*data_dir"):
-        cast(config.load("smoke", **given))
+        roles.assign(config.load("smoke", **given))
 
 
 def test_a_mode_of_play_that_is_none():

@@ -10,9 +10,10 @@ from experts_server import FaultyServer
 
 from pdlib.dataset.endpoint import Endpoint
 from pdlib.rlpa import profile, real, rewards
-from pdlib.rlpa.cast import stranger_to
-from pdlib.rlpa.talk import Talk
-from pdlib.rlpa.train import Live
+from pdlib.rlpa.dialogue import Dialogue
+from pdlib.rlpa.live import LiveDialogues
+from pdlib.rlpa.roles import stranger_to
+from pdlib.rlpa.user import Turn
 from pdlib.schema import Persona
 
 HIDDEN = {"Occupation": "baker", "Interests": "chess, hiking"}
@@ -53,14 +54,14 @@ def test_slots_are_filled_and_what_cannot_be_read_is_counted(endpoint):
 
 def test_users_greet_then_talk_with_the_replies_in_view(endpoint):
     player = real.EndpointUser(endpoint)
-    talks = [Talk(one) for one in player.users(PEOPLE)]
+    talks = [Dialogue(one) for one in player.users(PEOPLE)]
     first = player(talks)
     assert {turn.text for turn in first} == {"Hello"} and first[0].whole == first[
         0
     ].revealed == HIDDEN
-    for talk, turn in zip(talks, first):
+    for talk, turn in zip(talks, first, strict=True):
         talk.turns.append(turn)
-        talk.said.append(rewards.write({"Occupation": "cook"}, "welcome"))
+        talk.completions.append(rewards.write({"Occupation": "cook"}, "welcome"))
     assert {turn.text for turn in player(talks)} == {"I bake bread."}
     shown = real._history(talks[0])
     assert shown == "You: Hello\nAssistant: welcome", "the user does not see what is inferred"
@@ -68,9 +69,9 @@ def test_users_greet_then_talk_with_the_replies_in_view(endpoint):
 
 def test_a_user_who_says_nothing_stops_the_dialogue(endpoint, monkeypatch):
     player = real.EndpointUser(endpoint)
-    (talk, *_) = [Talk(one) for one in player.users(PEOPLE)]
+    (talk, *_) = [Dialogue(one) for one in player.users(PEOPLE)]
     talk.turns.append(player([talk])[0])
-    talk.said.append("x")
+    talk.completions.append("x")
     monkeypatch.setattr(Endpoint, "ask", lambda self, asked: [None] * len(asked))
     with pytest.raises(RuntimeError, match="no next message"):
         player([talk])
@@ -78,7 +79,7 @@ def test_a_user_who_says_nothing_stops_the_dialogue(endpoint, monkeypatch):
 
 def test_the_judge_s_counts_and_verdicts(endpoint):
     judge = real.EndpointJudge(endpoint)
-    turn = real.Turn("I bake bread.", (), "", "", HIDDEN, HIDDEN)
+    turn = Turn("I bake bread.", HIDDEN, HIDDEN)
     said = [
         rewards.read(text)
         for text in (
@@ -100,7 +101,7 @@ def test_the_judge_s_counts_and_verdicts(endpoint):
 
 def test_live_dialogues_with_an_endpoint(endpoint):
     player = real.EndpointUser(endpoint)
-    live = Live(
+    live = LiveDialogues(
         real.training_users(player, PEOPLE, 0),
         2,
         3,
@@ -110,15 +111,18 @@ def test_live_dialogues_with_an_endpoint(endpoint):
     )
     rows = [live.data(2)[place] for place in (0, 0, 1, 1)]
     assert rows[0]["prompt"][0]["content"].startswith("Write a profile.\nHello")
-    live.leaves = [3, 3]
+    live.leaves_after = [3, 3]
     said = [
         [{"content": rewards.write({"Occupation": "baker"}, reply)}]
         for reply in ("go away", "welcome", "welcome", "go away")
     ]
-    prompts, place = [row["prompt"] for row in rows], [row["place"] for row in rows]
-    live.profile(prompts=prompts, completions=said, place=place)
-    assert live.response(completions=said, place=place) == [0, 1, 1, 0]
-    assert [rewards.read(talk.said[0]).reply for talk in live.talks] == ["welcome", "welcome"]
+    prompts, dialogue = [row["prompt"] for row in rows], [row["dialogue"] for row in rows]
+    live.profile(prompts=prompts, completions=said, dialogue=dialogue)
+    assert live.response(completions=said, dialogue=dialogue) == [0, 1, 1, 0]
+    assert [rewards.read(talk.completions[0]).reply for talk in live.dialogues] == [
+        "welcome",
+        "welcome",
+    ]
     assert live.data(2)[1]["prompt"][-1]["content"].startswith("I bake bread.")
 
 
@@ -128,7 +132,7 @@ def test_no_readable_slots_at_all_are_an_error(endpoint):
     assert profile.PAPER_SLOTS[0] == "Age"
 
 
-def test_the_stranger_of_a_meeting_shares_nothing_with_the_asker():
+def test_the_stranger_before_an_asker_shares_nothing_with_the_asker():
     def person(**slots):
         return Persona("somebody", {"slots": slots})
 

@@ -3,6 +3,7 @@ there is.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -18,16 +19,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import FORKSERVER
 from experts_server import FaultyServer
 
 from pdlib import benchmarks, modes
 from pdlib.dataset import experts
-from pdlib.dataset.endpoint import DryRun, Endpoint, EndpointError, spoken
-from pdlib.dataset.experts import EndpointExpert, PocketExpert
-from pdlib.pocket.world import World, is_held_out_persona, lexicon
+from pdlib.dataset.endpoint import DryRunError, Endpoint, EndpointError, spoken
+from pdlib.dataset.endpoint_expert import EndpointExpert
+from pdlib.pocket.expert import PocketExpert
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.splits import is_held_out_persona
+from pdlib.pocket.world import World
 from pdlib.schema import Item, Mode, Persona
 
-ROOT = Path(__file__).resolve().parents[1]
 FAULTS = ["429", "500", "503", "timeout", "cut", "malformed", "html", "no choices", "empty"]
 KEY = "sk-a-secret-that-must-not-leak"
 
@@ -229,24 +233,21 @@ def test_a_broken_line_elsewhere_is_refused(server, tmp_path):
         endpoint.ask(say("a"))
 
 
-ASKER = """
-import signal, sys
-from pdlib.endpoint import Endpoint
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
-texts = [f"question {i}" for i in range(int(sys.argv[3]))]
-said = Endpoint(sys.argv[1], "m", sys.argv[2], concurrency=2).ask([[{"role": "user", "content": t}] for t in texts])
-assert said == [f"re: {t}" for t in texts]
-"""
+def ask_questions(url: str, folder: Path, n: int, printed: Path):
+    """Ask n questions; what is said on the way goes to the file `printed`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
+    texts = [f"question {i}" for i in range(n)]
+    with printed.open("w") as file, contextlib.redirect_stdout(file):
+        answers = Endpoint(url, "m", folder, concurrency=2).ask(say(*texts))
+    assert answers == [f"re: {text}" for text in texts]
 
 
-def asker(server, folder, n: int) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", ASKER, server.url, str(folder), str(n)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+def asker(server, folder: Path, n: int, name: str = "asker"):
+    """A process of its own that asks n questions."""
+    arguments = (server.url, folder, n, folder / f"{name}.txt")
+    process = FORKSERVER.Process(target=ask_questions, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
 def until(condition, seconds: float = 300.0):
@@ -265,18 +266,17 @@ def test_stopped_in_the_middle_and_run_again(server, tmp_path, how):
     )
     process = asker(server, tmp_path, 40)
     until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 5)
-    process.send_signal(how)
-    process.wait(300)
+    os.kill(process.pid, how)
+    process.join(300)
     gone.set()
-    process.stdout.close()
     kept = {
         row["text"].removeprefix("re: ")
         for row in map(json.loads, journal.read_bytes().splitlines(keepends=True)[:-1])
     }
     assert 4 <= len(kept) < 40 and len(server.log) < 40
     again = asker(server, tmp_path, 40)
-    told, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, told
+    again.join(300)
+    assert again.exitcode == 0
     asked = Counter(text for text, _ in server.log)
     assert {text for text in kept if asked[text] > 1} == set()
     assert (
@@ -286,11 +286,13 @@ def test_stopped_in_the_middle_and_run_again(server, tmp_path, how):
 
 def test_two_processes_share_one_journal(server, tmp_path):
     server.pause = 0.05
-    both = [asker(server, tmp_path, 12) for _ in range(2)]
-    told = [process.communicate(timeout=300)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    both = [asker(server, tmp_path, 12, name) for name in ("one", "other")]
+    for process in both:
+        process.join(300)
+    assert [process.exitcode for process in both] == [0, 0]
     assert sorted(Counter(text for text, _ in server.log).values()) == [1] * 12
-    assert sum("waiting for that one" in text for text in told) <= 1
+    printed = [(tmp_path / f"{name}.txt").read_text() for name in ("one", "other")]
+    assert sum("waiting for that one" in text for text in printed) <= 1
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 12
 
 
@@ -404,7 +406,7 @@ def test_estimate_by_hand(server, tmp_path):
 
 def test_dry_run_shows_and_asks_nothing(server, tmp_path, capsys):
     endpoint = Endpoint(server.url, "m", tmp_path, dry_run=True)
-    with pytest.raises(DryRun, match="nothing was asked; 2 requests are left") as stop:
+    with pytest.raises(DryRunError, match="nothing was asked; 2 requests are left") as stop:
         endpoint.ask(say("what is bond?", "b"))
     assert stop.value.estimate["requests"] == 2
     said = capsys.readouterr().out
@@ -520,12 +522,16 @@ def right(item: Item, answer: str | None) -> bool:
 def test_blind_pocket_answers_are_right_with_an_aligned_persona_or_a_cue():
     items, expert = pocket_items(), PocketExpert()
     aligned = expert.answers([(item, item.aligned) for item in items])
-    assert [item.id for item, (answer,) in zip(items, aligned) if not right(item, answer)] == []
+    assert [
+        item.id for item, (answer,) in zip(items, aligned, strict=True) if not right(item, answer)
+    ] == []
     cued = [item for item in items if item.facts.get("cue")]
     assert len(cued) > 100
     assert [
         item.id
-        for item, (answer,) in zip(cued, expert.answers([(item, None) for item in cued]))
+        for item, (answer,) in zip(
+            cued, expert.answers([(item, None) for item in cued]), strict=True
+        )
         if not right(item, answer)
     ] == []
 
@@ -547,9 +553,9 @@ def test_blind_pocket_answers_do_not_read_the_gold():
         [(i, None) for i in told], 3
     )
     guesses = PocketExpert().answers([(item, None) for item in items], 20)
-    share = sum(right(item, answer) for item, row in zip(items, guesses) for answer in row) / (
-        20 * len(items)
-    )
+    share = sum(
+        right(item, answer) for item, row in zip(items, guesses, strict=True) for answer in row
+    ) / (20 * len(items))
     assert 0.25 < share < 0.6  # two to four senses, two options
 
 
@@ -578,9 +584,11 @@ def test_a_pocket_rival_misleads_unless_a_cue_settles_the_question():
     items = [item for item in pocket_items() if item.kind == "objective"]
     rivals = expert.rivals(items)
     maybe = [item for item in items if item.gold == "maybe"]
-    assert [item for item, rival in zip(items, rivals) if rival is None] == maybe and len(maybe) > 2
+    assert [
+        item for item, rival in zip(items, rivals, strict=True) if rival is None
+    ] == maybe and len(maybe) > 2
     assert expert.rejected == {"rival: no reading of the word changes the answer": len(maybe)}
-    pairs = [(item, rival) for item, rival in zip(items, rivals) if rival]
+    pairs = [(item, rival) for item, rival in zip(items, rivals, strict=True) if rival]
     for item, rival in pairs:
         assert (
             rival.facts["field"] in (lex.words | lex.units)[item.facts["word"]]
@@ -590,7 +598,10 @@ def test_a_pocket_rival_misleads_unless_a_cue_settles_the_question():
             rival.facts["studies"] == item.facts["word"] and rival.facts["occupation"] in rival.text
         )
         assert all(rival.facts[key] == item.aligned.facts[key] for key in ("hobby", "style"))
-    given = [right(item, answer) for (item, _), (answer,) in zip(pairs, expert.answers(pairs))]
+    given = [
+        right(item, answer)
+        for (item, _), (answer,) in zip(pairs, expert.answers(pairs), strict=True)
+    ]
     assert given == [bool(item.facts["cue"]) for item, _ in pairs]
     shown = [
         rival
@@ -603,7 +614,7 @@ def test_a_pocket_rival_misleads_unless_a_cue_settles_the_question():
 
 def test_pocket_rivals_depend_on_the_item_alone():
     items = [item for item in pocket_items(20) if item.kind == "objective"]
-    whole = dict(zip([item.id for item in items], PocketExpert().rivals(items)))
+    whole = dict(zip([item.id for item in items], PocketExpert().rivals(items), strict=True))
     assert PocketExpert().rivals(items[::-3]) == [whole[item.id] for item in items[::-3]]
     assert len({rival.facts["occupation"] for rival in whole.values() if rival}) > 10
 
@@ -612,15 +623,15 @@ def test_pocket_preferences_keep_hobby_and_style_and_nothing_else():
     lex, everyone = lexicon(), [item.aligned for item in pocket_items()]
     found = PocketExpert().preferences(everyone)
     work = [job for jobs in lex.occupations.values() for job in jobs]
-    for persona, wish in zip(everyone, found):
+    for persona, wish in zip(everyone, found, strict=True):
         assert wish.facts == {
             "field": None,
             "occupation": wish.facts["occupation"],
             "studies": None,
         } | {key: persona.facts[key] for key in ("hobby", "style")}
         assert (
-            wish.text
-            == f"a {wish.facts['occupation']}, likes {persona.facts['hobby']} and wants {persona.facts['style']}"
+            wish.text == f"a {wish.facts['occupation']}, likes {persona.facts['hobby']} "
+            f"and wants {persona.facts['style']}"
         )
         assert wish.facts["occupation"] in lex.plain_people and not any(
             job in wish.text for job in work
@@ -636,7 +647,9 @@ def test_pocket_preferences_keep_hobby_and_style_and_nothing_else():
     wishes = PocketExpert().preferences([item.aligned for item in items])
     assert all(
         right(item, answer)
-        for item, (answer,) in zip(items, PocketExpert().answers(list(zip(items, wishes))))
+        for item, (answer,) in zip(
+            items, PocketExpert().answers(list(zip(items, wishes, strict=True))), strict=True
+        )
     )
 
 

@@ -11,6 +11,7 @@ from pdlib import generate, modes, rewards
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Item, Mode, Persona
+from pdlib.shared_prefix.batches import pack, pad, token_ids
 
 ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 1)]
 
@@ -18,13 +19,13 @@ ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 1)
 @pytest.fixture(scope="module")
 def prompts(tokenizer) -> list[str]:
     """Prompts of many lengths, neither sorted by length nor alike."""
-    made = [
+    texts = [
         modes.render_prompt(tokenizer, item, item.aligned if i % 2 else None)
         for i, item in enumerate(ITEMS)
     ]
-    lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in made]
+    lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in texts]
     assert len(set(lengths)) > 5 and lengths not in (sorted(lengths), sorted(lengths, reverse=True))
-    return made
+    return texts
 
 
 @pytest.fixture(scope="module", params=["pocket-qwen3", "pocket-llama"])
@@ -71,7 +72,10 @@ def test_a_forced_mode_changes_what_follows(tiny_model, tokenizer, prompts):
         )
         for mode in Mode
     )
-    rest = [[c.text.removeprefix(mode.tag) for c in found] for mode, found in zip(Mode, (one, two))]
+    rest = [
+        [c.text.removeprefix(mode.tag) for c in found]
+        for mode, found in zip(Mode, (one, two), strict=True)
+    ]
     assert rest[0] != rest[1]
 
 
@@ -134,10 +138,29 @@ def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokeni
 
 def test_batches_hold_so_many_tokens():
     """Padding and what is to come counted; the longest prompt first, alone where it is too long."""
-    prompts = [[0] * length for length in (3, 9, 2, 3, 30, 1)]
-    assert generate._batches(prompts, 20) == [[4], [1, 0], [3, 2, 5]]
-    assert generate._batches(prompts, 20, more=3) == [[4], [1], [0, 3, 2], [5]]
-    assert generate._batches([], 20) == []
+    lengths = [3, 9, 2, 3, 30, 1]
+    assert pack(lengths, 20) == [[4], [1, 0], [3, 2, 5]]
+    assert pack([length + 3 for length in lengths], 20) == [[4], [1], [0, 3, 2], [5]]
+    assert pack([], 20) == []
+    assert pack(lengths, 20, padded=False) == [[4], [1, 0, 3, 2, 5]]
+    assert pack(lengths, rows=4) == [[4, 1, 0, 3], [2, 5]]
+    prompts = [[7, 8], [5, 6], [7, 8]]
+    assert pack([2, 2, 2], 4, ties=prompts) == [[1, 0], [2]]
+
+
+def test_padding_stands_on_the_left_and_is_not_counted(tokenizer):
+    batch = pad(tokenizer, [[5, 6, 7], [8]], "cpu", positions=True)
+    filler = tokenizer.pad_token_id
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [filler, filler, 8]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 0, 0]]
+    assert pad(tokenizer, [[5]], "cpu").keys() == {"input_ids", "attention_mask"}
+
+
+def test_texts_and_token_ids_may_stand_side_by_side(tokenizer):
+    (bond,) = tokenizer(["what is bond?"], add_special_tokens=False)["input_ids"]
+    assert token_ids(tokenizer, [(1, 2), "what is bond?", [3]]) == [[1, 2], bond, [3]]
+    assert token_ids(tokenizer, []) == []
 
 
 def test_answers_in_plain_text(text_tokenizer, prompts):
@@ -154,7 +177,7 @@ def test_answers_in_plain_text(text_tokenizer, prompts):
     )
     assert chances == close(model, [by_hand(model, text_tokenizer, prompt) for prompt in prompts])
     for mode in (None, *Mode):
-        assert found[mode, 0] == generate._plain(
+        assert found[mode, 0] == generate.complete_unshared(
             model,
             text_tokenizer,
             prompts,
@@ -247,7 +270,7 @@ def by_hand(model, tokenizer, prompt: str) -> float:
     unpadded sequence.
     """
     general, personalized = (modes.prefix_ids(tokenizer)[mode] for mode in Mode)
-    at = next(i for i, (a, b) in enumerate(zip(general, personalized)) if a != b)
+    at = next(i for i, (a, b) in enumerate(zip(general, personalized, strict=False)) if a != b)
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"] + general[:at]
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0, -1].double()

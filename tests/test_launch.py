@@ -21,7 +21,7 @@ from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
 from pdlib import config
-from pdlib.run import launch
+from pdlib.run import launch, parallel
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,14 +58,14 @@ def test_zero3_is_stage_3_and_saves_whole_weights():
 
 
 def test_every_configuration_is_tested_and_none_is_a_profile():
-    assert launch.names() == ["cpu2", "multi_gpu", "zero3"]
-    assert not set(launch.names()) & set(config.names())
+    assert launch.config_names() == ["cpu2", "multi_gpu", "zero3"]
+    assert not set(launch.config_names()) & set(config.names())
 
 
 def test_an_unknown_configuration_is_refused_and_an_own_file_taken(tmp_path):
     with pytest.raises(
         ValueError,
-        match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, or the path",
+        match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, or the",
     ):
         launch.config_file("zero2")
     own = tmp_path / "own.yaml"
@@ -143,7 +143,7 @@ def test_vllm_command_has_the_options_of_trls_server():
     source = (Path(find_spec("trl").origin).parent / "scripts" / "vllm_serve.py").read_text()
     command = launch.vllm_command("outputs/paper/sft", max_length=3072, data_parallel=4)
     assert command[:4] == ["trl", "vllm-serve", "--model", "outputs/paper/sft"]
-    options = dict(zip(command[2::2], command[3::2]))
+    options = dict(zip(command[2::2], command[3::2], strict=True))
     assert options["--max_model_len"] == "3072" and options["--data_parallel_size"] == "4"
     assert [
         name for name in options if not re.search(rf"^    {name[2:]}: ", source, re.MULTILINE)
@@ -161,7 +161,8 @@ from accelerate import PartialState
 state, out = PartialState(cpu=True), Path(sys.argv[1])
 total = torch.tensor([state.process_index + 1.0])
 torch.distributed.all_reduce(total)
-facts = {"rank": state.process_index, "processes": state.num_processes, "sum": total.item(), "cuda": torch.cuda.is_available()}
+facts = {"rank": state.process_index, "processes": state.num_processes}
+facts |= {"sum": total.item(), "cuda": torch.cuda.is_available()}
 out.joinpath(f"{state.process_index}.json").write_text(json.dumps(facts))
 os.write(1, f"line of {state.process_index}\\n".encode())
 if sys.argv[2] == "fail" and state.process_index == 1:
@@ -230,9 +231,11 @@ def test_a_failure_names_its_cause_and_the_log(module, tmp_path, capsys):
 CALLER = """
 import signal, sys
 from pathlib import Path
-from pdlib import launch
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
-launch.run([sys.argv[1], "wait"], accelerate_config="cpu2", processes=2, log=Path(sys.argv[1], "launch.log"), module="small_stage")
+from pdlib.run import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background process
+log = Path(sys.argv[1], "launch.log")
+settings = {"accelerate_config": "cpu2", "processes": 2, "module": "small_stage"}
+launch.run([sys.argv[1], "wait"], log=log, **settings)
 """
 
 
@@ -274,7 +277,8 @@ def test_the_first_of_several_machines_waits_for_the_others_and_says_how_to_star
             log=tmp_path / "log",
         )
     (tmp_path / "joined.py").write_text(
-        "import sys\nfrom pathlib import Path\nfrom accelerate import PartialState\nstate = PartialState(cpu=True)\n"
+        "import sys\nfrom pathlib import Path\nfrom accelerate import PartialState\n"
+        "state = PartialState(cpu=True)\n"
         "Path(sys.argv[1], f'{state.process_index} of {state.num_processes}').touch()\n"
         "state.wait_for_everyone()\nstate.destroy_process_group()\n"
     )
@@ -339,7 +343,7 @@ def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
     has ended.
     """
     tasks = {"a": task("a", "b"), "b": task("b", "a"), "c": task("c", "nobody")}
-    launch.side_by_side(tasks, workers=2, logs=tmp_path / "logs", show_every=0.1)
+    parallel.side_by_side(tasks, workers=2, logs=tmp_path / "logs", show_every=0.1)
     assert [(tmp_path / f"{name}.met").read_text() for name in "abc"] == ["True", "True", "False"]
     assert (tmp_path / "logs" / "a.log").read_text() == "a works with 1 thread\n"
     assert "done: " in (shown := capsys.readouterr().out) and "waiting: none" in shown
@@ -348,14 +352,14 @@ def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
 def test_what_most_wait_for_comes_first_and_nothing_before_what_it_needs(task, tmp_path):
     """One worker: "a" and "b" are asked for first, but "c" and then "d" wait for "e"."""
     tasks = {name: task(name, "nobody") for name in "abcde"}
-    launch.side_by_side(tasks, workers=1, logs=tmp_path / "logs", after={"d": "c", "c": "e"})
+    parallel.side_by_side(tasks, workers=1, logs=tmp_path / "logs", after={"d": "c", "c": "e"})
     assert sorted("abcde", key=lambda name: (tmp_path / f"{name}.pid").stat().st_mtime) == list(
         "ecabd"
     )
 
 
 def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
-    launch.side_by_side(
+    parallel.side_by_side(
         {"a": task("a", "nobody"), "b": task("b", "nobody")}, workers=1, logs=tmp_path / "logs"
     )
     assert (tmp_path / "a.met").stat().st_mtime <= (tmp_path / "b.pid").stat().st_mtime
@@ -363,7 +367,7 @@ def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
 
 def test_a_task_that_fails_is_named_and_the_others_are_ended(task, tmp_path):
     with pytest.raises(RuntimeError) as failed:
-        launch.side_by_side(
+        parallel.side_by_side(
             {"long": task("long", "bad"), "bad": task("bad", "nobody")},
             workers=2,
             logs=tmp_path / "logs",

@@ -8,14 +8,14 @@ import pytest
 
 from pdlib import benchmarks
 from pdlib.pocket.world import World
-from pdlib.questions import leaks, sources
+from pdlib.questions import leaks, preferences, sources
 from pdlib.schema import Item, Persona
 
 QUESTION = "Which small rodent lives almost exclusively in the Andes?"
 
 
-def text(asked: str, benchmark="triviaqa", identity="b", gold="x", **facts) -> Item:
-    return Item(identity, benchmark, "objective", "text", asked, gold, facts=facts)
+def text(question: str, /, benchmark="triviaqa", identity="b", gold="x", **facts) -> Item:
+    return Item(identity, benchmark, "objective", "text", question, gold, facts=facts)
 
 
 def choice(question: str, gold: str, other: str, benchmark="mmlu_pro", identity="c") -> Item:
@@ -35,7 +35,7 @@ def preference(
         benchmark,
         "personalized",
         "choice",
-        sources.pairwise(question),
+        preferences.pairwise(question),
         better,
         (worse, better),
         aligned=Persona(persona),
@@ -44,9 +44,9 @@ def preference(
 
 
 def reasons(training: Item, *known: Item) -> dict[str, int]:
-    kept, found = leaks.remove([training], known)
-    assert len(kept) == 1 - sum(found.values())
-    return found
+    remaining, removed = leaks.remove([training], known)
+    assert len(remaining) == 1 - sum(removed.values())
+    return removed
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_every_real_benchmark_row_is_found_in_a_template(shared_data, name):
     kept, found = leaks.remove(asked, known)
     short = [
         item
-        for item, origin in zip(asked, known)
+        for item, origin in zip(asked, known, strict=True)
         if len(leaks.normalize(leaks.bare(origin)).split()) < leaks.WORDS
     ]
     assert (
@@ -214,22 +214,22 @@ def test_time_does_not_grow_with_items_times_questions():
 
 def test_disjoint():
     a, b = text("Who wrote Emma?", identity="1"), text("who wrote EMMA", identity="2")
-    assert leaks.disjoint([a], [b]) == {"who wrote emma"} and leaks.disjoint(
+    assert leaks.overlap([a], [b]) == {"who wrote emma"} and leaks.overlap(
         [a], [text("Why?", identity="1")]
     ) == {"1"}
-    assert leaks.disjoint([a], [text("Who wrote Persuasion?", identity="2")]) == set()
+    assert leaks.overlap([a], [text("Who wrote Persuasion?", identity="2")]) == set()
     p = preference("Eat?", "x", "y", "a nurse", identity="1")
-    assert leaks.disjoint(
+    assert leaks.overlap(
         [p], [preference("Eat?", "y", "x", "a nurse", identity="2")]
     )  # the same two answers, the same asker
-    assert leaks.disjoint([p], [preference("Eat?", "x", "y", "a miner", identity="2")]) == set()
-    assert leaks.disjoint([text("?", identity="1")], [text("!", identity="2")]) == set()
+    assert leaks.overlap([p], [preference("Eat?", "x", "y", "a miner", identity="2")]) == set()
+    assert leaks.overlap([text("?", identity="1")], [text("!", identity="2")]) == set()
 
 
 def test_the_pocket_splits_are_disjoint():
     train, held_out = World(1, "train"), World(3, "validation")
     assert (
-        leaks.disjoint(
+        leaks.overlap(
             [train.item(n) for n in benchmarks.KIND for _ in range(300)],
             [held_out.item(n) for n in benchmarks.KIND for _ in range(100)],
         )

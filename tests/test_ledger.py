@@ -19,8 +19,7 @@ from pdlib import paper, report
 from pdlib.analysis import cells, lexical, stats
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.paper import catalogue
-from pdlib.report import entries as rules
-from pdlib.report import reference, status
+from pdlib.report import counterparts, notes, reference, status
 from pdlib.run import committed
 
 FIRST, SECOND = "pocket-qwen3", "pocket-llama"
@@ -341,7 +340,7 @@ def test_figure_5_by_hand(records, monkeypatch):
     )
     drawn = np.array([[2, 1, 0, 0], [2, 0, 1, 0], [0, 2, 0, 1]])
     found = lexical.Words(table, drawn, np.array([[0, 0, 2, 1]]), 1.0, {}, 1.0, 9, 9, 2)
-    monkeypatch.setattr(lexical, "words", lambda answers, rule: found if rule == "pocket" else None)
+    monkeypatch.setattr(lexical, "words", lambda answers, facts: found if facts else None)
     said = pd.DataFrame(
         {
             "train_seed": 0,
@@ -409,9 +408,11 @@ def test_what_is_not_printed_has_no_comparison(records, monkeypatch):
             9,
             1,
         )
-        monkeypatch.setattr(
-            lexical, "words", lambda answers, rule: found if rule == "text" else None
-        )
+
+        def words(answers, facts, words=found):
+            return None if facts else words
+
+        monkeypatch.setattr(lexical, "words", words)
         said = pd.DataFrame(
             {
                 "train_seed": 0,
@@ -541,7 +542,7 @@ def real(
     """The entry of one benchmark for a real run; the paper's backbone is right on .309 of SuperGPQA
     with unaligned personas.
     """
-    made = answers(
+    records = answers(
         model,
         {condition: (right, right)},
         run=run,
@@ -549,10 +550,10 @@ def real(
         benchmarks=(benchmark,),
         seeds=seeds,
     )
-    row = next(name for name, own in rules.ROWS.items() if own == model)
+    row = next(name for name, system in counterparts.ROWS.items() if system == model)
     (entry,) = [
         e
-        for e in report.ledger(made, run, None, paper_training)
+        for e in report.ledger(records, run, None, paper_training)
         if e["id"] == f"table1/{row}/{column} {condition}"
     ]
     return entry
@@ -621,8 +622,8 @@ def test_every_baseline_that_the_paper_leaves_open_is_listed():
     """All rows of Table 1 but the backbone and PersonaDual: the paper's own system and its
     ablations are described.
     """
-    assert set(status.GUESSED) == set(catalogue.TABLE_1) - {"backbone", "personadual"}
-    assert set(status.JUDGED) <= set(OBJECTIVE)
+    assert set(notes.GUESSED) == set(catalogue.TABLE_1) - {"backbone", "personadual"}
+    assert set(notes.JUDGED) <= set(OBJECTIVE)
 
 
 def test_a_share_of_modes_is_not_judged_by_anybody():
@@ -645,12 +646,12 @@ def test_a_share_of_modes_is_not_judged_by_anybody():
 # --- the comparison ---
 
 
-def normal(mean: float, error: float) -> cells.Found:
+def normal(mean: float, error: float) -> cells.Statistic:
     """A number whose draws are the quantiles of a normal distribution, so that its intervals are
     known: ±1.645 and ±1.96 errors.
     """
     quantiles = scipy.stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
-    return cells.Found(mean, mean + error * quantiles, {"x": 1000}, 1, 3)
+    return cells.Statistic(mean, mean + error * quantiles, {"x": 1000}, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -687,7 +688,7 @@ def test_a_wider_interval_is_never_a_success():
 
 
 def test_rounding_widens_both_bounds():
-    """A change said to be 8 % is anything from .075 to .085; the margin reaches two points further."""
+    """A change said to be 8 % is anything from .075 to .085; the margin is two points wider."""
     assert status.compare(normal(-0.060, 0.002), -0.08, 0.005) == "within margin"
     assert status.compare(normal(-0.060, 0.002), -0.08, 0.0005) == "different"
     assert (
@@ -731,7 +732,8 @@ def test_entries_are_counted(entries):
     ],
 )
 def test_direction_of_a_change(value, low, high, found):
-    assert rules.direction(paper.Number("x", "text", "", "", value, rule="sum"), low, high) == found
+    change = paper.Number("x", "text", "", "", value, rule="sum")
+    assert status.direction(change, low, high) == found
 
 
 def test_levels_have_no_direction(entries):
@@ -749,7 +751,7 @@ def test_levels_have_no_direction(entries):
 )
 def test_best_of_all_is_every_margin(margins, found):
     noise = np.random.default_rng(0).normal(0, 0.02, (len(margins), 2000))
-    assert rules.all_above(np.array(margins), np.array(margins)[:, None] + noise) == found
+    assert status.direction_of_all(np.array(margins), np.array(margins)[:, None] + noise) == found
 
 
 def test_one_loser_among_many_even_rivals_must_hold_for_all():
@@ -759,7 +761,8 @@ def test_one_loser_among_many_even_rivals_must_hold_for_all():
     rng = np.random.default_rng(1)
     means = rng.normal(0, 0.02, 40)
     assert means.min() < -1.96 * 0.02
-    assert rules.all_above(means, means[:, None] + rng.normal(0, 0.02, (40, 2000))) == "undecided"
+    draws = means[:, None] + rng.normal(0, 0.02, (40, 2000))
+    assert status.direction_of_all(means, draws) == "undecided"
 
 
 # --- cells ---
@@ -775,7 +778,7 @@ def random_records(seeds: tuple = (0, 1, 2)) -> pd.DataFrame:
 
 
 def test_intervals_are_those_of_stats():
-    """Two programs, one answer: `stats` resamples for each question anew, cells share their draws."""
+    """Two programs, one answer: `stats` resamples for each question, cells share their draws."""
     rows = random_records()
     table = Cells(rows, draws=4000)
     sides = [
@@ -826,13 +829,13 @@ def test_every_row_of_the_tables_is_a_system_of_the_catalogue():
         for n in paper.numbers()
         if n.artefact in ("table1", "table2", "table4", "table9", "figure3b")
     }
-    assert rows <= set(rules.ROWS) and set(rules.ROWS.values()) == {
+    assert rows <= set(counterparts.ROWS) and set(counterparts.ROWS.values()) == {
         *catalogue.TABLE_1,
         *catalogue.TABLE_2,
-    } == set(cells.FAMILY)
+    } == set(catalogue.FIGURE_ORDER)
     assert (
-        rules.ROWS["PersonaDual-SFT"] == "sft_only"
-        and rules.ROWS["w/o DualAdv"] == "no_dual_advantage"
+        counterparts.ROWS["PersonaDual-SFT"] == "sft_only"
+        and counterparts.ROWS["w/o DualAdv"] == "no_dual_advantage"
     )
 
 
@@ -897,7 +900,7 @@ def test_table1_figure_shows_every_system_and_the_upper_bound(records):
     figure = report.figures(records, FIRST)[0]["table1"]
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == [
-        cells.NAMES[m] for family in cells.FAMILIES.values() for m in family
+        catalogue.label(m) for m in catalogue.FIGURE_ORDER
     ]
     (bound,) = [line for line in axis.lines if line.get_label() == "PersonaDual, no persona"]
     assert bound.get_xdata()[0] == pytest.approx(3 / 4)
@@ -964,7 +967,7 @@ def test_compact_records_give_the_same_ledger(records, entries, tmp_path):
         and str(small.p_personalized.dtype) == "float32"
     )
     assert (
-        report.compare(
+        report.ledger_differences(
             json.loads((tmp_path / "ledger.json").read_text()), report.ledger(small, **arguments)
         )
         == []
@@ -979,38 +982,38 @@ def test_a_number_typed_by_hand_is_found(entries, field, value):
     typed = [dict(e) for e in entries]
     (entry,) = [e for e in typed if e["id"] == "table1/PersonaDual/Avg. unaligned"]
     entry[field] = value
-    (line,) = report.compare(typed, entries)
+    (line,) = report.ledger_differences(typed, entries)
     assert line.startswith(f"table1/PersonaDual/Avg. unaligned, {field}: {value!r} committed")
 
 
 def test_a_number_typed_where_there_is_none_is_found(entries):
     typed = [e | ({"ours": 0.43} if e["id"] == "table9/CoT/Avg. aligned" else {}) for e in entries]
-    assert report.compare(typed, entries) == [
+    assert report.ledger_differences(typed, entries) == [
         "table9/CoT/Avg. aligned, ours: 0.43 committed, None from the records"
     ]
 
 
 def test_entries_added_or_left_out_are_found(entries):
-    assert report.compare(entries[1:], entries) == [
+    assert report.ledger_differences(entries[1:], entries) == [
         f"{entries[0]['id']}: only in the recomputed ledger"
     ]
-    assert report.compare([*entries, entries[0] | {"id": "x"}], entries) == [
+    assert report.ledger_differences([*entries, entries[0] | {"id": "x"}], entries) == [
         "x: only in the committed ledger"
     ]
 
 
-@pytest.mark.parametrize("profile", committed.PLACES)
+@pytest.mark.parametrize("profile", committed.FOLDERS)
 def test_no_number_of_the_committed_reference_is_typed_by_hand(profile):
-    place = committed.PLACES[profile]
+    place = committed.FOLDERS[profile]
     if not (place / "records.parquet").is_file():
         pytest.skip(
-            f"{place} holds no records.parquet yet; `make reference PROFILE={profile}` writes it from a run's records"
+            f"{place} holds no records.parquet yet; "
+            f"`make reference PROFILE={profile}` writes it from a run's records"
         )
     records, arguments = report.read_reference(place)
     again = report.ledger(records, **arguments)
-    assert (
-        report.compare(json.loads((place / "ledger.json").read_text(encoding="utf-8")), again) == []
-    )
+    stored = json.loads((place / "ledger.json").read_text(encoding="utf-8"))
+    assert report.ledger_differences(stored, again) == []
     claims = report.headline(records, arguments["first_run"], arguments["second_run"], again).round(
         3
     )

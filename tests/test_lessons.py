@@ -17,13 +17,15 @@ from lessons_text import (
     ROOT,
     equations,
     faulty_functions,
+    faulty_imports,
     faulty_links,
     faulty_names,
     faulty_paths,
+    faulty_uses,
 )
 
 from pdlib import paper
-from pdlib.workbook import runner
+from pdlib.workbook import exercises, runner
 
 EXEMPT = {  # (notebook, part) -> why it has none
     (
@@ -75,31 +77,31 @@ def always(source: str, name: str) -> bool:
 
 def heading(pattern: str):
     return lambda notebook: re.search(
-        rf"^#{{2,3}} {pattern}", runner.text_of(notebook), re.MULTILINE
+        rf"^#{{2,3}} {pattern}", exercises.text_of(notebook), re.MULTILINE
     )
 
 
 def toy_numbers(notebook):
     """A heading or the words "By hand", and code before the next cell of text."""
     cells = notebook.cells
-    said = re.compile(r"^#{2,3} Toy numbers|\bBy hand\b", re.MULTILINE)
-    at = [
+    heading_or_words = re.compile(r"^#{2,3} Toy numbers|\bBy hand\b", re.MULTILINE)
+    positions = [
         i
         for i, cell in enumerate(cells)
-        if cell.cell_type == "markdown" and said.search(cell.source)
+        if cell.cell_type == "markdown" and heading_or_words.search(cell.source)
     ]
-    return any(i + 1 < len(cells) and cells[i + 1].cell_type == "code" for i in at)
+    return any(i + 1 < len(cells) and cells[i + 1].cell_type == "code" for i in positions)
 
 
 def a_widget_with_its_twin(notebook):
-    found = [call for source in code_of(notebook) for call in calls(source, "widgets.explore")]
-    named = [
+    explored = [call for source in code_of(notebook) for call in calls(source, "widgets.explore")]
+    arguments = [
         {word.arg: word.value for word in call.keywords}
-        | dict(zip(("function", "twin"), call.args))
-        for call in found
+        | dict(zip(("function", "twin"), call.args, strict=False))
+        for call in explored
     ]
-    twins = [one.get("twin") for one in named]
-    return found and all(
+    twins = [values.get("twin") for values in arguments]
+    return explored and all(
         isinstance(twin, ast.ListComp) or isinstance(twin, ast.List) and twin.elts for twin in twins
     )
 
@@ -124,7 +126,7 @@ PARTS = {
         always(source, "show.check") for source in code_of(nb)
     ),
     "paper and ours": heading(r"Paper\b.*\bours\b"),
-    "exported": lambda nb: "**Exported**" in runner.text_of(nb),
+    "exported": lambda nb: "**Exported**" in exercises.text_of(nb),
     "where to go next": onward,
 }
 
@@ -162,8 +164,8 @@ def test_a_lesson_without_a_part_is_seen(part):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_exercises_have_difficulty_minutes_and_a_collapsed_answer(path):
-    text = runner.text_of(read(path))
-    found = runner.exercises(text)
+    text = exercises.text_of(read(path))
+    found = exercises.read(text)
     marks, answers = (
         re.findall(r"^\*\*\d+ \(", text, re.MULTILINE),
         text.count("<summary>Answer</summary>"),
@@ -229,7 +231,10 @@ def free(source: str) -> set[str]:
 
 
 def test_names_are_told_apart():
-    source = "import os\nfrom a import b as c\nd = [e for e in f]\ndef g(h):\n    i = h\n    return i + j\n"
+    source = (
+        "import os\nfrom a import b as c\nd = [e for e in f]\n"
+        "def g(h):\n    i = h\n    return i + j\n"
+    )
     assert bound(source) == {"os", "c", "d", "g"} and free(source) == {"f", "j"}
 
 
@@ -241,7 +246,7 @@ def test_answers_stand_by_themselves(path):
     notebook = read(path)
     there = set().union(*(bound(source) for source in code_of(notebook)))
     answers = {
-        one.number: one.code for one in runner.exercises(runner.text_of(notebook)) if one.code
+        one.number: one.code for one in exercises.read(exercises.text_of(notebook)) if one.code
     }
     for number, code in answers.items():
         lines = code.split("\n")
@@ -258,14 +263,26 @@ def test_answers_stand_by_themselves(path):
 # --- what is named exists ---
 
 
+def variables(notebook) -> frozenset[str]:
+    """Names to which the code of a notebook assigns anything."""
+    nodes = [node for source in code_of(notebook) for node in ast.walk(ast.parse(source))]
+    return frozenset(
+        n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    )
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_a_notebook_names_exists(path):
-    text = runner.text_of(read(path))
+    text = exercises.text_of(read(path))
     assert faulty_names(text) == []
     assert faulty_links(text, path.parent) == []
     assert faulty_paths(text) == []
-    assert faulty_functions(text) == []
+    assert faulty_functions(text, variables(read(path))) == []
     assert sorted(equations(text) - set(paper.EQUATIONS)) == []
+    answers = [one.code for one in exercises.read(text) if one.code]
+    code = [*code_of(read(path)), *answers]
+    assert faulty_uses(code) == []
+    assert [name for source in code for name in faulty_imports(source)] == []
 
 
 def test_every_equation_is_where_it_is_said_to_be():
@@ -273,7 +290,8 @@ def test_every_equation_is_where_it_is_said_to_be():
     for number, (function, notebook) in paper.EQUATIONS.items():
         module, _, name = function.rpartition(".")
         assert hasattr(importlib.import_module(module), name), function
-        if number not in equations(runner.text_of(read(ROOT / "notebooks" / f"{notebook}.ipynb"))):
+        text = exercises.text_of(read(ROOT / "notebooks" / f"{notebook}.ipynb"))
+        if number not in equations(text):
             missing.append((number, notebook))
     assert missing == []
 
@@ -281,7 +299,8 @@ def test_every_equation_is_where_it_is_said_to_be():
 def test_the_onward_links_pass_every_notebook_once():
     """From the first notebook, `Next:` by `Next:`, in the order of the workbook."""
     said = {
-        path.stem: re.search(r"Next: [*\[]+(\w+)", runner.text_of(read(path))) for path in NOTEBOOKS
+        path.stem: re.search(r"Next: [*\[]+(\w+)", exercises.text_of(read(path)))
+        for path in NOTEBOOKS
     }
     chain = [next(iter(runner.NOTEBOOKS))]
     while (found := said[chain[-1]]) and found[1] not in chain:
@@ -299,10 +318,25 @@ def test_the_onward_links_pass_every_notebook_once():
         ("`pdlib/moon.py`", faulty_paths),
         ("`advantages.moon(x)`", faulty_functions),
         ("`stats.moon`", faulty_functions),
+        ("`pdlib.moon.phase`", faulty_functions),
+        ("`train.supervised.moon(x)`", faulty_functions),
+        ("from pdlib import moon", faulty_imports),
+        ("from pdlib.train import run_sft, moon", faulty_imports),
+        (["from pdlib import train as t", "t.moon(1)"], faulty_uses),
+        (["from pdlib.train import preflight", "x = preflight.moon"], faulty_uses),
     ],
 )
 def test_what_does_not_exist_is_seen(text, check):
     assert check(text)
+
+
+def test_what_exists_passes():
+    text = "`advantages.compute(x)`, `pdlib.train.preflight.estimate`, `stats.py`, `frame.moon`"
+    assert (
+        faulty_functions(text) == [] and faulty_functions("`stats.x`", frozenset({"stats"})) == []
+    )
+    assert faulty_imports("import numpy\nfrom pdlib.train import run_sft") == []
+    assert faulty_uses(["from pdlib import train", "train.run_sft(frame.moon)"]) == []
 
 
 def test_equations_are_read_in_every_form():

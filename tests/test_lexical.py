@@ -12,9 +12,11 @@ import matplotlib.pyplot as plt
 
 from pdlib import modes
 from pdlib.analysis import lexical
-from pdlib.analysis.lexical import coefficients, groups, models
+from pdlib.analysis.lexical import coefficients, features, groups, held_out, models
+from pdlib.analysis.lexical import scores as scoring
 from pdlib.dataset import personas
 from pdlib.plots import lexical as figures
+from pdlib.pocket.lexicon import persona_facts
 from pdlib.pocket.world import World
 
 JOBS = ("banker", "sailor", "chemist", "lawyer", "nurse", "coach")
@@ -24,7 +26,7 @@ HOBBIES = ("chess", "hiking", "painting", "reading", "knitting")
 
 @pytest.fixture
 def few_strengths(monkeypatch):
-    monkeypatch.setattr(models, "STRENGTHS", (0.1, 1.0))
+    monkeypatch.setattr(held_out, "STRENGTHS", (0.1, 1.0))
 
 
 def world(decide, n: int = 240, asks: int = 3, seed: int = 0, questions=STUDIED) -> pd.DataFrame:
@@ -57,9 +59,9 @@ def world(decide, n: int = 240, asks: int = 3, seed: int = 0, questions=STUDIED)
 
 def score(table: pd.DataFrame, *parts: str, c: float = 1.0) -> dict:
     """AUC on held-out personas of a model with these features, with its interval."""
-    labels, who = table.personalized.to_numpy(), models.codes_of(table.persona)[0]
-    chances, fold, _ = models.out_of_fold(models.design(table, parts), labels, who, c=c)
-    drawn = models.auc(chances, labels, fold, models.times(who, 400))
+    labels, who = table.personalized.to_numpy(), pd.factorize(table.persona)[0]
+    chances, fold, _ = held_out.out_of_fold(features.design(table, parts), labels, who, c=c)
+    drawn = scoring.auc(chances, labels, fold, scoring.draw_personas(who, 400))
     return {
         "auc": drawn[0],
         "low": np.quantile(drawn[1:], 0.025),
@@ -199,8 +201,9 @@ def test_pocket_groups_follow_the_lexicon():
         "studies": "other",
         "who": "other",
     }
-    assert {word: lexical.pocket_group(word) for word in said} == said
-    assert [word for word in said if lexical.pocket_cause(word)] == [
+    stated = lexical.facts_by_word(persona_facts())
+    assert {word: groups.FACT_GROUPS.get(stated.get(word), "other") for word in said} == said
+    assert [word for word in said if stated.get(word) in groups.CAUSE_FACTS] == [
         "banker",
         "engineer",
         "bond",
@@ -211,7 +214,7 @@ def test_pocket_groups_follow_the_lexicon():
 def test_every_word_of_a_pocket_persona_but_the_template_s_has_a_group():
     drawn = World(1, "test")
     texts = {word for _ in range(600) for word in groups.tokens(drawn.any_persona().text)}
-    assert {word for word in texts if lexical.pocket_group(word) == "other"} == {
+    assert texts - lexical.facts_by_word(persona_facts()).keys() == {
         "who",
         "studies",
         "likes",
@@ -263,7 +266,7 @@ def banker_decides(job, *_):
 
 def test_a_word_that_decides_is_found():
     table = world(banker_decides)
-    found = lexical.words(table, draws=60, permutations=40)
+    found = lexical.words(table, persona_facts(), draws=60, permutations=40)
     first, others = found.table.iloc[0], found.table.iloc[1:]
     assert (first.word, first.group, first.cause, first.verdict) == (
         "banker",
@@ -329,18 +332,18 @@ def test_no_persona_lies_on_both_sides():
     table = world(lambda job, word, hobby, asked, who, rng: float(lot[who]), n=80, asks=8)
     table["persona"] = [marks[int(text.rpartition("no")[2])] for text in table.persona]
     matrix, labels, who = (
-        models.design(table, ["persona"]),
+        features.design(table, ["persona"]),
         table.personalized.to_numpy(),
-        models.codes_of(table.persona)[0],
+        pd.factorize(table.persona)[0],
     )
     rows = np.arange(len(table))
-    chances, fold, _ = models.out_of_fold(
+    chances, fold, _ = held_out.out_of_fold(
         matrix, labels, rows, c=3.0
     )  # as if each row were another persona
-    assert models.auc(chances, labels, fold, np.ones((1, len(rows))))[0] > 0.95
+    assert scoring.auc(chances, labels, fold, np.ones((1, len(rows))))[0] > 0.95
     with pytest.raises(ValueError, match="80 personas lie on both sides"):
-        models.out_of_fold(matrix, labels, who, groups=rows, c=3.0)
-    assert models.choose(matrix, labels, who) < 0.1 < 1 <= models.choose(matrix, labels, rows)
+        held_out.out_of_fold(matrix, labels, who, groups=rows, c=3.0)
+    assert held_out.choose(matrix, labels, who) < 0.1 < 1 <= held_out.choose(matrix, labels, rows)
     apart = score(table, "persona", c=3.0)
     assert apart["low"] < 0.5 < apart["high"]
 
@@ -362,18 +365,18 @@ def test_shared_words_by_hand():
             "question": ["who is the note?", "what is a knot?", "is a note for a banker?"],
         }
     )
-    shared = models.design(table, ["shared"]).toarray()
+    shared = features.design(table, ["shared"]).toarray()
     np.testing.assert_allclose(
         shared, [[1, np.log(2)], [0, 0], [1, np.log(3)]]
     )  # who and the do not count
-    crosses = models.design(table.head(1), ["crosses"])
+    crosses = features.design(table.head(1), ["crosses"])
     assert crosses.nnz == 3  # banker, likes and note, each with note
 
 
 def test_a_pair_of_unlike_words_is_found_by_crosses_alone():
-    odd = lambda job, word, hobby, asked, who, rng: (
-        0.95 if (job in JOBS[:3]) != (asked == "wine") else 0.05
-    )  # noqa: E731
+    def odd(job, word, hobby, asked, who, rng):
+        return 0.95 if (job in JOBS[:3]) != (asked == "wine") else 0.05
+
     table = world(odd, n=300, questions=("wine", "tea"))
     both, shared = (
         score(table, "persona", "question"),
@@ -426,7 +429,7 @@ def test_what_hangs_together_stays_together():
     table = pd.DataFrame(
         {"persona": ["a", "a", "b", "c", "d"], "question": ["1", "2", "2", "3", "4"]}
     )
-    by_persona, by_both = (models.together(table, apart) for apart in lexical.APART)
+    by_persona, by_both = (held_out.together(table, apart) for apart in lexical.APART)
     assert list(by_persona) == [0, 0, 1, 2, 3]
     assert list(by_both) == [0, 0, 0, 1, 2]
 
@@ -451,14 +454,14 @@ def test_auc_compares_within_a_fold():
     )
     one = np.ones((1, 5))
     # pairs of fold 0: 0.9 > 0.8; of fold 1: 0.3 > 0.2, 0.2 = 0.2
-    assert models.auc(chances, labels, np.array([0, 0, 1, 1, 1]), one)[0] == pytest.approx(
+    assert scoring.auc(chances, labels, np.array([0, 0, 1, 1, 1]), one)[0] == pytest.approx(
         (1 + 1 + 0.5) / 3
     )
     # pooled: 0.9 > 0.8, 0.9 > 0.2, 0.3 < 0.8, 0.3 > 0.2, 0.2 < 0.8, 0.2 = 0.2
-    assert models.auc(chances, labels, np.zeros(5), one)[0] == pytest.approx(3.5 / 6)
-    assert np.isnan(models.auc(chances, labels, np.array([0, 1, 2, 3, 4]), one)[0])
+    assert scoring.auc(chances, labels, np.zeros(5), one)[0] == pytest.approx(3.5 / 6)
+    assert np.isnan(scoring.auc(chances, labels, np.array([0, 1, 2, 3, 4]), one)[0])
     weight = np.array([[2.0, 1, 1, 0, 1]])  # pairs of fold 0 twice; no general answer in fold 1
-    assert models.auc(chances, labels, np.array([0, 0, 1, 1, 1]), weight)[0] == 1
+    assert scoring.auc(chances, labels, np.array([0, 0, 1, 1, 1]), weight)[0] == 1
 
 
 def test_repeating_answers_does_not_narrow_an_interval():
@@ -466,15 +469,15 @@ def test_repeating_answers_does_not_narrow_an_interval():
     many = pd.concat([table] * 5, ignore_index=True)
     found = []
     for part in (table, many):
-        who, labels = models.codes_of(part.persona)[0], part.personalized.to_numpy()
+        who, labels = pd.factorize(part.persona)[0], part.personalized.to_numpy()
         chances = part.persona.str.startswith(JOBS[:3]).to_numpy(float)
-        found.append(models.auc(chances, labels, who % 5, models.times(who, 50)))
+        found.append(scoring.auc(chances, labels, who % 5, scoring.draw_personas(who, 50)))
     np.testing.assert_allclose(found[0], found[1])
 
 
 def test_personas_are_drawn_whole():
     who = np.array([0, 0, 1, 2, 2, 2])
-    drawn = models.times(who, 50)
+    drawn = scoring.draw_personas(who, 50)
     assert (drawn[0] == 1).all() and drawn.shape == (51, 6)
     assert (drawn[:, 0] == drawn[:, 1]).all() and (drawn[:, 3] == drawn[:, 5]).all()
     assert (drawn[:, [0, 2, 3]].sum(axis=1) == 3).all() and len(np.unique(drawn, axis=0)) > 5
@@ -586,7 +589,8 @@ def test_shares_by_hand():
     assert found.p["occupation"] == pytest.approx(2 / 41) and found.p["interest"] == 1
     assert (found.ci_low["occupation"], found.ci_high["occupation"]) == (0.5, 0.5)
     assert lexical.in_words(found.reset_index().iloc[0]) == (
-        "occupation: 1 of the top 2 words, 50% (50% to 50%); with personas shuffled 0% (0% to 0%): more than by chance."
+        "occupation: 1 of the top 2 words, 50% (50% to 50%); "
+        "with personas shuffled 0% (0% to 0%): more than by chance."
     )
     assert set(lexical.shares(made([[2, 1, 0, 0]] * 2, permuted, top=4)).verdict) == {
         "every word is in the top"
@@ -597,9 +601,11 @@ def test_the_cause_in_the_top_is_held_against_luck():
     """Occupations decide: more of them are in the top than luck puts there, although most words of
     the model are of the cause.
     """
-    likely = dict(zip(JOBS, (0.95, 0.95, 0.95, 0.05, 0.05, 0.05)))
+    likely = dict(zip(JOBS, (0.95, 0.95, 0.95, 0.05, 0.05, 0.05), strict=True))
     found = lexical.shares(
-        lexical.words(world(lambda job, *_: likely[job]), top=6, draws=40, permutations=40)
+        lexical.words(
+            world(lambda job, *_: likely[job]), persona_facts(), top=6, draws=40, permutations=40
+        )
     ).set_index("group")
     assert found.in_top["occupation"] == 6 and found.verdict["occupation"] == "more than by chance"
     assert found.vocabulary[lexical.CAUSE] > 0.7 and found.chance[lexical.CAUSE] > 0.6
@@ -631,11 +637,11 @@ def test_one_word_by_hand():
 
 
 def test_words_of_a_text_world_have_no_known_cause():
-    found = lexical.words(world(banker_decides, n=80), rule="text", draws=10, permutations=10)
+    found = lexical.words(world(banker_decides, n=80), draws=10, permutations=10)
     assert "cause" not in found.table and lexical.CAUSE not in set(lexical.shares(found).group)
     assert found.table.set_index("word").group["banker"] == "occupation"
-    with pytest.raises(ValueError, match="unknown rule"):
-        lexical.words(world(banker_decides, n=80), rule="wordnet")
+    with pytest.raises(ValueError, match=r"unknown facts \['name'\]"):
+        lexical.facts_by_word({"name": ["Ann"]})
 
 
 # --- figures ---
@@ -648,7 +654,8 @@ def close_figures():
 
 
 def test_figure_of_words_shows_the_top_by_group():
-    found = lexical.words(world(banker_decides, n=120), top=6, draws=20, permutations=20)
+    table = world(banker_decides, n=120)
+    found = lexical.words(table, persona_facts(), top=6, draws=20, permutations=20)
     axis = figures.lexical_words(found).axes[0]
     labels = {label.get_text(): label.get_fontweight() for label in axis.get_yticklabels()}
     part = found.table.head(6).set_index("word")

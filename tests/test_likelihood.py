@@ -55,8 +55,8 @@ def by_hand(model, tokenizer, prompt: str, option: str) -> float:
 def test_token_by_token(model, tokenizer, batch_tokens):
     found = likelihood.scores(model, tokenizer, PROMPTS, OPTIONS, batch_tokens)
     assert [len(row) for row in found] == [len(row) for row in OPTIONS]
-    for prompt, options, row in zip(PROMPTS, OPTIONS, found):
-        for option, score in zip(options, row):
+    for prompt, options, row in zip(PROMPTS, OPTIONS, found, strict=True):
+        for option, score in zip(options, row, strict=True):
             assert score.n_tokens == len(tokenizer(option, add_special_tokens=False)["input_ids"])
             assert score.log_probability == pytest.approx(
                 by_hand(model, tokenizer, prompt, option), rel=1e-5
@@ -101,7 +101,7 @@ def test_the_likeliest_option_is_the_answer(tiny_model, tokenizer):
     for per_token in (False, True):
         found = evaluate.likeliest(scored, per_token, run="r", model="backbone", train_seed=0)
         assert list(found.columns) == evaluate.COLUMNS and len(found) == len(asked)
-        for row, (condition, item, persona) in zip(found.itertuples(), asked):
+        for row, (condition, item, persona) in zip(found.itertuples(), asked, strict=True):
             options = benchmarks.choices(item)
             (scores,) = likelihood.scores(tiny_model, tokenizer, [row.prompt], [options])
             ranked = [score.per_token if per_token else score.log_probability for score in scores]

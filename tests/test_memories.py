@@ -9,7 +9,7 @@ import pytest
 from conftest import is_installed
 
 from pdlib import modes
-from pdlib.analysis.memories import memories
+from pdlib.analysis import memories
 
 ROWS = [
     {
@@ -44,8 +44,8 @@ def test_rows_become_items(tmp_path, tiny_model, tokenizer):
     assert len({item.id for item in items}) == 3 and items == memories.read(str(tmp_path))
     prompt = modes.render_prompt(tokenizer, items[0], items[0].aligned)
     assert (
-        "I am somebody of whom you remember this: The user is a vegetarian. The user owns a bicycle, my question is:"
-        in prompt
+        "I am somebody of whom you remember this: "
+        "The user is a vegetarian. The user owns a bicycle, my question is:" in prompt
     )
     found = memories.choices(tiny_model, tokenizer, items)
     assert (
@@ -63,7 +63,8 @@ def test_rows_become_items(tmp_path, tiny_model, tokenizer):
         ({"query": " "}, "query"),
         (
             {"failure_type": "other"},
-            "'failure_type' is 'other', expected one of beneficial_memory_usage, cross_domain, sycophancy",
+            "'failure_type' is 'other', expected one of "
+            "beneficial_memory_usage, cross_domain, sycophancy",
         ),
     ],
 )
@@ -96,7 +97,9 @@ def table(used, cross, sycophancy) -> pd.DataFrame:
         [
             {"category": category, "p_personalized": p}
             for category, values in zip(
-                ("beneficial_memory_usage", "cross_domain", "sycophancy"), (used, cross, sycophancy)
+                ("beneficial_memory_usage", "cross_domain", "sycophancy"),
+                (used, cross, sycophancy),
+                strict=True,
             )
             for p in values
         ]

@@ -27,14 +27,16 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture(scope="session")
 def bases(tokenizer, text_tokenizer, tmp_path_factory):
     """Saved tiny models by (prefix style, whether input and output embeddings are tied)."""
-    found = {}
+    folders = {}
     for style, words in (("token", tokenizer), ("text", text_tokenizer)):
         model = backbones.build_backbone("pocket-llama", words, 0, width=64, layers=1)
         untied = copy.deepcopy(model.config)
         untied.tie_word_embeddings = False
-        for tied, one in ((True, model), (False, type(model)(untied))):
-            found[style, tied] = models.save(one, words, tmp_path_factory.mktemp(f"{style}-{tied}"))
-    return found
+        for tied, variant in ((True, model), (False, type(model)(untied))):
+            folders[style, tied] = models.save(
+                variant, words, tmp_path_factory.mktemp(f"{style}-{tied}")
+            )
+    return folders
 
 
 # --- pointers ---
@@ -91,7 +93,8 @@ def test_a_pointer_stays_at_its_commit_when_the_hub_moves_on(bases, cache, tmp_p
 
 def test_a_pointer_to_a_local_folder_is_followed_from_anywhere(bases, tmp_path, monkeypatch):
     shutil.copytree(bases["token", True], tmp_path / "mine")
-    monkeypatch.setattr(config, "ROOT", tmp_path)  # a relative path counts from the repository
+    # A relative path counts from the repository.
+    monkeypatch.setattr(config.paths, "ROOT", tmp_path)
     assert models.point(tmp_path / "backbone", "./mine") == {"model": "mine", "revision": None}
     monkeypatch.chdir("/")
     assert same(models.load(tmp_path / "backbone")[0], models.load(bases["token", True])[0])
@@ -330,7 +333,8 @@ def test_rounding_that_undoes_the_adapter_is_said(bases, tmp_path, capsys):
         )
     assert lost[0] < 5 and lost[1] > 90
     with safe_open(tmp_path / "out-1.0" / "model.safetensors", "pt") as file:
-        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}
+        names = list(file.keys())
+        assert {file.get_slice(name).get_dtype() for name in names} == {"BF16"}
     assert (tmp_path / "out-1.0" / "adapter" / "adapter_model.safetensors").is_file()
 
 
@@ -348,7 +352,8 @@ def test_a_full_model_is_saved_as_it_is(bases, tmp_path, tied):
         for value in models.load(tmp_path / "gathered")[0].state_dict().values()
     )
     with safe_open(tmp_path / "gathered" / "model.safetensors", "pt") as file:
-        assert ("lm_head.weight" in file.keys()) is not tied
+        names = list(file.keys())
+        assert ("lm_head.weight" in names) is not tied
 
 
 def test_gathered_adapter_weights_are_the_ones_merged(bases, tmp_path):
@@ -418,6 +423,7 @@ def test_a_stage_that_was_not_run_is_named(tmp_path):
     for load in (models.load_tokenizer, models.load):
         with pytest.raises(
             ValueError,
-            match="backbone-pocket-qwen3-0.*does not exist.*run the stage 'backbone-pocket-qwen3-0'",
+            match="backbone-pocket-qwen3-0.*does not exist.*"
+            "run the stage 'backbone-pocket-qwen3-0'",
         ):
             load(tmp_path / "backbone-pocket-qwen3-0")

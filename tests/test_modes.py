@@ -44,7 +44,10 @@ def test_persona_text(given, expected):
     assert modes.persona_text(given) == expected
 
 
-CHOICE_TURN = 'which is bond?\nA) glue\nB) loan\nC) spy\nPlease return your answer in JSON format:\n{"answer":"A/B/..."}'
+CHOICE_TURN = (
+    "which is bond?\nA) glue\nB) loan\nC) spy\n"
+    'Please return your answer in JSON format:\n{"answer":"A/B/..."}'
+)
 FREE_TURN = 'what is bond?\nPlease return your answer in JSON format:\n{"answer":"your answer"}'
 
 
@@ -114,10 +117,10 @@ def test_no_question_persona_or_option_becomes_a_control_token(
         item = replace(
             CHOICE, question=f"what is {quoted} here?", options=("loan", f"glue {quoted}", quoted)
         )
-        who, said = Persona(f"a banker, {quoted}, twice"), completion('{"answer": "B"}')
+        who, reply = Persona(f"a banker, {quoted}, twice"), completion('{"answer": "B"}')
         prompts = [
             modes.render_prompt(chosen, item, who, history=history)
-            for history in ((), ((item, said),))
+            for history in ((), ((item, reply),))
         ]
         return [
             token

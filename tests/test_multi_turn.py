@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 
 from pdlib import paper
 from pdlib.analysis import multi_turn
-from pdlib.analysis.cells import Missing
+from pdlib.analysis.cells import MissingRecordsError
 from pdlib.plots import multi_turn as figures
 
 G, P = "general", "personalized"
@@ -61,7 +61,7 @@ def record(
 def several(
     item: str, modes: str, condition: str = "aligned, alone", p: tuple = (), **more
 ) -> list[dict]:
-    """One record a run: "GP" is general in the first, personalised in the second, "-" is no mode."""
+    """One record per run: "GP" is general in the first, personal in the second, "-" is no mode."""
     return [
         record(
             item,
@@ -88,8 +88,8 @@ def hand() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pick(found: pd.DataFrame, **where) -> pd.Series:
-    rows = found[np.logical_and.reduce([found[name] == value for name, value in where.items()])]
+def pick(table: pd.DataFrame, **where) -> pd.Series:
+    rows = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     assert len(rows) == 1, rows
     return rows.iloc[0]
 
@@ -152,10 +152,10 @@ def test_luck_alone_gives_no_verdict():
     rng, rows = np.random.default_rng(0), []
     for i in range(150):
         likes = rng.uniform(0.1, 0.9)
-        draw = lambda: "".join(rng.choice(["P", "G"], 3, p=[likes, 1 - likes]))  # noqa: B023, E731
+        alone, after = ("".join(rng.choice(["P", "G"], 3, p=[likes, 1 - likes])) for _ in "ab")
         rows += [
-            *several(f"{i}", draw()),
-            *several(f"{i}", draw(), OBJECTIVE),
+            *several(f"{i}", alone),
+            *several(f"{i}", after, OBJECTIVE),
             *several(f"{i}", "GGG", PERSONAL),
         ]
     found = multi_turn.alignment(pd.DataFrame(rows), draws=1000)
@@ -237,16 +237,16 @@ def seven() -> pd.DataFrame:
     """`hand` in every benchmark, and dialogues after a personalised turn that keep what is said
     alone.
     """
-    parts = [
+    tables = [
         hand().assign(
             benchmark=name,
-            item_id=lambda rows: rows.item_id + name,
+            item_id=lambda rows, name=name: rows.item_id + name,
             kind=P if name in ("personafeedback", "fspo_roleplay") else "objective",
         )
         for name in multi_turn.NAMES.values()
     ]
-    after = [part[part.turn == 1].assign(turn=2, condition=PERSONAL, mode=G) for part in parts]
-    return pd.concat([*parts, *after], ignore_index=True)
+    after = [table[table.turn == 1].assign(turn=2, condition=PERSONAL, mode=G) for table in tables]
+    return pd.concat([*tables, *after], ignore_index=True)
 
 
 def test_table_3_by_hand():
@@ -309,7 +309,7 @@ def test_every_number_of_the_ledger():
     ],
 )
 def test_what_the_ledger_cannot_have_is_said(records, words):
-    with pytest.raises(Missing, match=words):
+    with pytest.raises(MissingRecordsError, match=words):
         multi_turn.ledger_number(records, "r", "table3", "MATH500")
 
 
@@ -343,7 +343,7 @@ def tagged(item: str, p: dict[str, tuple[float, float, float]], **more) -> list[
         *(
             record(item, G, conditions[first] + tags, p=value, **more)
             for first, values in p.items()
-            for tags, value in zip(("", ", tags removed", ", tags swapped"), values)
+            for tags, value in zip(("", ", tags removed", ", tags swapped"), values, strict=True)
         ),
     ]
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 
 from pdlib import benchmarks, config, modes
-from pdlib.dataset import personas
-from pdlib.dataset.experts import EndpointExpert, PocketExpert
-from pdlib.pocket.world import World, lexicon
-from pdlib.questions import sources
+from pdlib.dataset import personas, translation, variants
+from pdlib.dataset.endpoint_expert import EndpointExpert
+from pdlib.pocket.expert import PocketExpert
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.world import World
+from pdlib.questions import preferences, sources
 from pdlib.schema import Item, Persona
 
 EMMA = Item(
@@ -231,45 +233,45 @@ def asked_by(*texts: str, benchmark: str = "triviaqa") -> list[Item]:
 
 def test_swapped_personas_are_a_permutation_without_fixed_points():
     items = pocket()
-    found = personas.swap(items)
+    found = variants.swap(items)
     for name in benchmarks.KIND:
         own = [item for item in items if item.benchmark == name]
         assert sorted(found[item.id].text for item in own) == sorted(
             item.aligned.text for item in own
         )
         assert all(found[item.id].text != item.aligned.text for item in own)
-    assert personas.swap(items[::-1]) == found  # whatever the order
+    assert variants.swap(items[::-1]) == found  # whatever the order
 
 
 def test_swapping_looks_at_the_text_where_one_person_asks_several_items():
-    found = personas.swap(asked_by("a nurse", "a nurse", "a vet", "a chef"))
+    found = variants.swap(asked_by("a nurse", "a nurse", "a vet", "a chef"))
     assert [found["triviaqa0"].text, found["triviaqa1"].text].count("a nurse") == 0 and len(
         found
     ) == 4
-    most = personas.swap(asked_by("a nurse", "a nurse", "a nurse", "a vet"))
+    most = variants.swap(asked_by("a nurse", "a nurse", "a nurse", "a vet"))
     assert sorted(persona.text for persona in most.values()) == [
         "a nurse",
         "a vet",
     ]  # two of them find nobody else
     assert (
-        personas.swap([*asked_by("a nurse"), *asked_by("a vet", benchmark="math500"), EMMA]) == {}
+        variants.swap([*asked_by("a nurse"), *asked_by("a vet", benchmark="math500"), EMMA]) == {}
     )  # another benchmark's is no swap
 
 
 def test_a_reordered_choice_keeps_its_gold_and_moves_every_option():
     turns = set()
     for item in (item for item in pocket(40) if item.options):
-        turned = personas.reorder(item)
+        turned = variants.reorder(item)
         assert turned == replace(item, options=turned.options) and sorted(turned.options) == sorted(
             item.options
         )
-        assert all(old != new for old, new in zip(item.options, turned.options))
+        assert all(old != new for old, new in zip(item.options, turned.options, strict=True))
         assert turned.options.index(item.gold) != item.options.index(item.gold)
         letter = modes.LETTERS[turned.options.index(item.gold)]
         assert (
             benchmarks.grade(turned, letter)[0]
             and not benchmarks.grade(item, letter)[0]
-            and turned == personas.reorder(item)
+            and turned == variants.reorder(item)
         )
         turns.add(turned.options.index(item.options[0]))
     assert turns == set(range(1, 8))
@@ -293,8 +295,8 @@ def test_a_reordered_choice_keeps_its_gold_and_moves_every_option():
 )
 def test_options_that_speak_of_others_keep_their_order(option, stands):
     item = text_item("Which?", "x", "choice", ("x", "y", option))
-    assert (personas.reorder(item) == "an option speaks of other options") is stands
-    assert personas.reorder(EMMA) == "no options"
+    assert (variants.reorder(item) == "an option speaks of other options") is stands
+    assert variants.reorder(EMMA) == "no options"
 
 
 def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(tokenizer):
@@ -310,16 +312,16 @@ def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(t
     glosses = " ".join(
         gloss for senses in lex.words.values() for texts in senses.values() for gloss in texts
     )
-    told = personas.content_words(*personas.BIOGRAPHY)
+    told = personas.content_words(*variants.BIOGRAPHY)
     assert told & personas.content_words(" ".join(named), glosses) == set() and len(told) > 50
     longest = config.load("pocket").rl_max_prompt
     for item in pocket(40):
-        long = personas.with_biography(item, item.aligned)
+        long = variants.with_biography(item, item.aligned)
         added = long.text.removeprefix(f"{item.aligned.text}. ")
         assert (
             60 <= len(added.split()) <= 80
             and long.facts == item.aligned.facts
-            and long == personas.with_biography(item, item.aligned)
+            and long == variants.with_biography(item, item.aligned)
         )
         prompt = modes.render_prompt(tokenizer, item, long)
         assert (
@@ -329,7 +331,7 @@ def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(t
     assert (
         len(
             {
-                personas.with_biography(item, item.aligned).text.partition(". ")[2]
+                variants.with_biography(item, item.aligned).text.partition(". ")[2]
                 for item in pocket()
             }
         )
@@ -340,7 +342,7 @@ def test_a_biography_is_long_irrelevant_and_short_enough_for_the_pocket_models(t
 def test_every_item_is_asked_under_every_condition_it_can_be():
     items, people = pocket(), World(20, "test")
     pool = [people.any_persona() for _ in range(50)]
-    asked, left_out = personas.variants(items, pool, PocketExpert())
+    asked, left_out = variants.variants(items, pool, PocketExpert())
     found = {
         name: {item.id: (item, persona) for condition, item, persona in asked if condition == name}
         for name in personas.COUNTERFACTUAL
@@ -353,7 +355,7 @@ def test_every_item_is_asked_under_every_condition_it_can_be():
         }
         again = found[f"{condition} reordered"]
         assert set(again) == {i for i, item in by_id.items() if item.options}
-        assert all(again[i] == (personas.reorder(by_id[i]), found[condition][i][1]) for i in again)
+        assert all(again[i] == (variants.reorder(by_id[i]), found[condition][i][1]) for i in again)
     maybe = [item for item in items if item.gold == "maybe"]
     assert set(found["conflicting"]) == {
         i for i, item in by_id.items() if item.kind == "objective" and item not in maybe
@@ -371,17 +373,17 @@ def test_every_item_is_asked_under_every_condition_it_can_be():
     assert (
         len(items) * 9 == len(asked) + left_out.total() + 2 * left_out["reordered: no options"]
     )  # three conditions are reordered
-    assert personas.variants(items[::-1], pool, PocketExpert())[0][0][1] == items[-1]
+    assert variants.variants(items[::-1], pool, PocketExpert())[0][0][1] == items[-1]
 
 
 def test_variants_of_items_without_persona_and_of_twins():
-    asked, left_out = personas.variants(
+    asked, left_out = variants.variants(
         [EMMA], [Persona("a nurse")], OneRival("a fan of films called Emma")
     )
     assert [condition for condition, _, _ in asked] == ["none", "unaligned", "conflicting", "long"]
     assert left_out == {"aligned: the item has no aligned persona": 1, "reordered: no options": 1}
     with pytest.raises(ValueError, match="2 items with 1 ids.*pass each item once"):
-        personas.variants([EMMA, EMMA], [Persona("a nurse")], Writer())
+        variants.variants([EMMA, EMMA], [Persona("a nurse")], Writer())
 
 
 class OneRival:
@@ -409,7 +411,7 @@ class Translator:
 def test_only_other_languages_are_sent():
     expert = Translator(ENGLISH)
     trader = "a trader who likes to play chess in the evening"
-    texts, counts = personas.translate([Persona(trader), GERMAN, "12345"], expert)
+    texts, counts = translation.translate([Persona(trader), GERMAN, "12345"], expert)
     assert texts == [trader, ENGLISH, "12345"]
     assert expert.asked == [GERMAN] and counts == {
         "already English": 1,
@@ -419,7 +421,7 @@ def test_only_other_languages_are_sent():
 
 
 def test_a_translation_must_be_english():
-    texts, counts = personas.translate(
+    texts, counts = translation.translate(
         [GERMAN, GERMAN, ENGLISH],
         Translator("une infirmière qui travaille la nuit à l'hôpital", None),
     )
@@ -432,8 +434,8 @@ def test_without_an_expert_it_says_how_many_and_what_to_do():
         ValueError,
         match="2 of 3 texts are not in English .*'de': 2.*give an expert that translates, or leave",
     ):
-        personas.translate([GERMAN, ENGLISH, GERMAN], None)
-    assert personas.translate([ENGLISH], None) == ([ENGLISH], {"already English": 1})
+        translation.translate([GERMAN, ENGLISH, GERMAN], None)
+    assert translation.translate([ENGLISH], None) == ([ENGLISH], {"already English": 1})
 
 
 def preference(identity: str, question: str, better: str, worse: str, who: str) -> Item:
@@ -442,7 +444,7 @@ def preference(identity: str, question: str, better: str, worse: str, who: str) 
         "personafeedback",
         "personalized",
         "choice",
-        sources.pairwise(question),
+        preferences.pairwise(question),
         better,
         options=(worse, better),
         aligned=Persona(who),
@@ -471,19 +473,19 @@ def test_items_in_another_language_are_translated_as_a_whole_or_left_out():
         "Read a good book in the garden.",
         "a quiet teacher who lives in a small town",
     ]
-    (first, second), counts = personas.in_english([english, german], Translator(*said))
+    (first, second), counts = translation.in_english([english, german], Translator(*said))
     assert first == english
     assert (second.question, second.options, second.gold) == (
-        sources.pairwise(said[0]),
+        preferences.pairwise(said[0]),
         (said[1], said[2]),
         said[2],
     )
     assert second.aligned.text == said[3] and second.facts["question"] == said[0]
     assert counts["items translated"] == 1
-    kept, counts = personas.in_english(
+    kept, counts = translation.in_english(
         [english, german], Translator(said[0], None, said[2], said[3])
     )
     assert kept == [english] and counts["items left out, not translated"] == 1
-    assert personas.in_english([], None) == ([], {})
+    assert translation.in_english([], None) == ([], {})
     with pytest.raises(ValueError, match="not in English"):
-        personas.in_english([german], None)
+        translation.in_english([german], None)

@@ -20,10 +20,14 @@ from transformers import LlamaForCausalLM, Qwen3ForCausalLM
 
 from pdlib import benchmarks, config, modes, rewards
 from pdlib.dataset import construct
-from pdlib.dataset.experts import PocketExpert
-from pdlib.pocket import diet, expert, world
+from pdlib.pocket import diet, expert, personas, splits, world
 from pdlib.pocket.backbones import build_backbone
-from pdlib.pocket.world import BENCHMARKS, SPLITS, TEMPLATES, World
+from pdlib.pocket.expert import PocketExpert
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.self_questions import self_question
+from pdlib.pocket.splits import SPLITS
+from pdlib.pocket.templates import TEMPLATES
+from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Item, Mode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +39,7 @@ DRAWS = 2000
 
 @pytest.fixture(scope="module")
 def lex():
-    return world.lexicon()
+    return lexicon()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +186,7 @@ def test_held_out_templates_occur_in_test_only(drawn):
 
 
 def held_out(persona) -> bool:
-    return world.is_held_out_persona(
+    return splits.is_held_out_persona(
         *(persona.facts[key] for key in ("occupation", "hobby", "style"))
     )
 
@@ -199,7 +203,7 @@ def test_held_out_personas_occur_in_test_only(drawn):
 def test_a_fifth_of_the_personas_is_held_out(lex):
     jobs = [*lex.plain_people, *(job for values in lex.occupations.values() for job in values)]
     every = [
-        world.is_held_out_persona(*combination)
+        splits.is_held_out_persona(*combination)
         for combination in product(jobs, lex.hobbies, lex.styles)
     ]
     assert 0.17 < sum(every) / len(every) < 0.23
@@ -209,19 +213,19 @@ def test_a_fifth_of_the_personas_is_held_out(lex):
 
 
 def test_held_out_words_and_professions_are_spread_and_stand_in_no_other_text(lex):
-    words = [word for word in world.HELD_OUT_WORDS if word in lex.words]
-    units = [word for word in world.HELD_OUT_WORDS if word in lex.units]
-    assert len(words) == 6 and len(units) == 1 and len(words) + 1 == len(world.HELD_OUT_WORDS)
+    words = [word for word in splits.HELD_OUT_WORDS if word in lex.words]
+    units = [word for word in splits.HELD_OUT_WORDS if word in lex.units]
+    assert len(words) == 6 and len(units) == 1 and len(words) + 1 == len(splits.HELD_OUT_WORDS)
     assert len({field for word in words for field in lex.words[word]}) >= 8, (
         "spread over the fields"
     )
     withheld = {
-        field: [job for job in jobs if job in world.HELD_OUT_PROFESSIONS]
+        field: [job for job in jobs if job in splits.HELD_OUT_PROFESSIONS]
         for field, jobs in lex.occupations.items()
     }
     assert (
         max(map(len, withheld.values())) == 1
-        and sum(map(len, withheld.values())) == len(world.HELD_OUT_PROFESSIONS) == 4
+        and sum(map(len, withheld.values())) == len(splits.HELD_OUT_PROFESSIONS) == 4
     )
     texts = [
         gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses
@@ -244,7 +248,7 @@ def test_held_out_words_and_professions_are_spread_and_stand_in_no_other_text(le
 
 def names_held_out(text: str) -> list[str]:
     return re.findall(
-        rf"\b(?:{'|'.join((*world.HELD_OUT_WORDS, *world.HELD_OUT_PROFESSIONS))})\b", text
+        rf"\b(?:{'|'.join((*splits.HELD_OUT_WORDS, *splits.HELD_OUT_PROFESSIONS))})\b", text
     )
 
 
@@ -276,10 +280,10 @@ def test_no_question_holds_what_is_withheld(split, lex):
     assert not any(
         e.item.facts["held_out"][part] for e in drawn for part in ("word", "template", "profession")
     )
-    assert not any(e.persona.facts["studies"] in world.HELD_OUT_WORDS for e in drawn if e.persona)
+    assert not any(e.persona.facts["studies"] in splits.HELD_OUT_WORDS for e in drawn if e.persona)
     glosses = {
         texts[0]
-        for word in world.HELD_OUT_WORDS
+        for word in splits.HELD_OUT_WORDS
         if word in lex.words
         for texts in lex.words[word].values()
     }
@@ -291,20 +295,20 @@ def test_no_question_holds_what_is_withheld(split, lex):
 def test_a_world_that_withholds_has_all_the_rest(lex):
     w = World(0, "train", withhold=True)
     asked = {w.item(name).facts["word"] for name in ("triviaqa", "math500") for _ in range(1500)}
-    assert asked == {*lex.words, *lex.units} - set(world.HELD_OUT_WORDS)
+    assert asked == {*lex.words, *lex.units} - set(splits.HELD_OUT_WORDS)
     jobs = {w.any_persona().facts["occupation"] for _ in range(1500)}
     assert jobs == {
         *lex.plain_people,
         *(job for jobs in lex.occupations.values() for job in jobs),
-    } - set(world.HELD_OUT_PROFESSIONS)
+    } - set(splits.HELD_OUT_PROFESSIONS)
 
 
 def test_items_say_what_of_them_is_held_out(drawn):
     for name in BENCHMARKS:
         for item in drawn["test"][name]:
             shown = modes.user_message(item, None)
-            word = any(re.search(rf"\b{held}\b", shown) for held in world.HELD_OUT_WORDS)
-            job = item.aligned.facts["occupation"] in world.HELD_OUT_PROFESSIONS
+            word = any(re.search(rf"\b{held}\b", shown) for held in splits.HELD_OUT_WORDS)
+            job = item.aligned.facts["occupation"] in splits.HELD_OUT_PROFESSIONS
             assert item.facts["held_out"] == {
                 "word": word,
                 "template": item.facts["template"] == TEMPLATES[name][-1],
@@ -335,7 +339,7 @@ def test_what_backbones_read_and_what_is_tested_is_what_it_was():
         "the tokenizer's": digest(train.item(name).id for name in BENCHMARKS for _ in range(40)),
         "about the asker": digest(
             (item.id, item.question, item.gold)
-            for item in (train.self_question() for _ in range(40))
+            for item in (self_question(train) for _ in range(40))
         ),
         "people": digest(people.any_persona().text for _ in range(200)),
         "diet": digest(
@@ -356,19 +360,19 @@ def test_what_backbones_read_and_what_is_tested_is_what_it_was():
     }
 
 
-@pytest.mark.parametrize("fit", world.FITS)
+@pytest.mark.parametrize("fit", personas.FITS)
 def test_word_lists_say_what_is_so(fit):
     """Every label, of the study and of the profession alike; both labels are equally frequent, and
     only the world "field" asks for work.
     """
-    people, senses = world.People(fit), world.lexicon().words | world.lexicon().units
-    fields = {job: field for field, jobs in world.lexicon().occupations.items() for job in jobs}
+    people, senses = personas.People(fit), lexicon().words | lexicon().units
+    fields = {job: field for field, jobs in lexicon().occupations.items() for job in jobs}
     lists = [
         row
         for row in diet.first(3, 400, people) + diet.draw(3, 3000, 0.25, people=people)
         if isinstance(row[0], str) and "which " in row[0]
     ]
-    assert len(lists) == pytest.approx(300 + diet.LISTS[fit] * 3000, abs=90)
+    assert len(lists) == pytest.approx(300 + diet.LIST_SHARE[fit] * 3000, abs=90)
     labels, asked = Counter(), Counter()
     for prompt, said in lists:
         job, studied = re.match(r"I am an? (.+?) who studies (.+?)(?:, | and )", prompt).groups()
@@ -381,14 +385,14 @@ def test_word_lists_say_what_is_so(fit):
             labels[label] += 1
     assert labels["yes"] / labels.total() == pytest.approx(0.5, abs=0.03)
     assert (
-        asked[True] == pytest.approx(diet.OF_WORK[fit] * diet.LISTS[fit] * 3000, abs=90)
+        asked[True] == pytest.approx(diet.WORK_SHARE[fit] * diet.LIST_SHARE[fit] * 3000, abs=90)
         and asked[False] > 300
     )
 
 
 # --- who fits ---
 
-FIELD = world.People("field", profession_only=0.3, word_only=0.6, contradicting_cue=0.8)
+FIELD = personas.People("field", profession_only=0.3, word_only=0.6, contradicting_cue=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +406,7 @@ def share(items: list[Item], test) -> float:
     return sum(map(test, items)) / len(items)
 
 
-def test_in_the_world_of_words_every_fitting_persona_studies_the_word_and_strangers_come_from_a_pool(
+def test_in_the_world_of_words_every_fitting_persona_studies_the_word_and_strangers_are_a_pool(
     drawn,
 ):
     for name in OBJECTIVE:
@@ -475,13 +479,13 @@ def test_neither_a_cue_nor_a_repeated_word_tells_who_fits_and_the_lexicon_does(h
 
 
 def test_most_questions_of_the_field_world_mean_the_commonest_sense(hard):
-    lex = world.lexicon()
+    lex = lexicon()
     senses = {word: list(fields) for word, fields in (lex.words | lex.units).items()}
     usual = {word: world.commonest(word, fields) for word, fields in senses.items()}
     assert all(usual[word] in fields for word, fields in senses.items()) and usual == {
         word: world.commonest(word, fields[::-1]) for word, fields in senses.items()
     }, "whatever the order"
-    asked = World(4, "train", people=world.People("field", commonest=0.6))
+    asked = World(4, "train", people=personas.People("field", commonest=0.6))
     found = [asked.item("triviaqa") for _ in range(8000)]
     assert share(
         found, lambda item: item.facts["field"] == usual[item.facts["word"]]
@@ -497,21 +501,23 @@ def test_most_questions_of_the_field_world_mean_the_commonest_sense(hard):
 
 def test_people_are_refused_where_they_make_no_sense():
     with pytest.raises(ValueError, match="unknown fit 'job'.*word"):
-        world.People("job")
+        personas.People("job")
     with pytest.raises(ValueError, match="word_only is 1.5"):
-        world.People("field", word_only=1.5)
+        personas.People("field", word_only=1.5)
     with pytest.raises(ValueError, match="commonest is -0.1"):
-        world.People("field", commonest=-0.1)
+        personas.People("field", commonest=-0.1)
 
 
 def test_the_sealed_split_shares_no_question_with_any_other(drawn):
-    key = lambda item: (item.facts["word"], item.facts.get("cue"), item.facts["template"])  # noqa: E731
-    sealed = World(0, world.SEALED)
+    def key(item):
+        return item.facts["word"], item.facts.get("cue"), item.facts["template"]
+
+    sealed = World(0, splits.SEALED)
     for name in WITH_WORD:
         mine = {key(sealed.item(name)) for _ in range(DRAWS)}
         assert mine and all(mine.isdisjoint(map(key, parts[name])) for parts in drawn.values())
     words = {sealed.item("triviaqa").facts["word"] for _ in range(DRAWS)}
-    assert len(words) == len(world.lexicon().words), "half of the test questions, of every word"
+    assert len(words) == len(lexicon().words), "half of the test questions, of every word"
 
 
 # --- items ---
@@ -657,7 +663,7 @@ def test_random_personas(lex):
 
 def test_questions_about_the_asker():
     w = World(0, "train")
-    items = [w.self_question() for _ in range(500)]
+    items = [self_question(w) for _ in range(500)]
     for item in items:
         assert item.benchmark not in BENCHMARKS and item.facts["word"] in item.question
         assert (item.gold == "yes") == (item.facts["word"] == item.aligned.facts["studies"])
@@ -699,7 +705,7 @@ def spoken(reasoning: str) -> str:
 def test_general_trajectories_know_nothing_of_the_persona(drawn):
     for name in BENCHMARKS:
         items = drawn["train"][name]
-        for item, other in zip(items[:300], reversed(items[:300])):
+        for item, other in zip(items[:300], reversed(items[:300]), strict=True):
             text = expert.write(item, Mode.GENERAL, None)
             assert text == expert.write(
                 dataclasses.replace(item, aligned=other.aligned), Mode.GENERAL, None

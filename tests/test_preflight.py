@@ -15,6 +15,7 @@ from trl.trainer.utils import add_fused_lm_head
 from pdlib import models
 from pdlib.pocket import backbones
 from pdlib.train import preflight
+from pdlib.train.preflight import longest_batch
 
 GIB = 2**30
 SFT = {"prompt": 0, "completion": 4096}
@@ -116,12 +117,12 @@ def saved_bytes(layers: int, tuning: str, tokens: int) -> int:
         )
         model = model.get_base_model()
     model.train()
-    own, kept = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
+    parameters, storages = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
 
     def pack(tensor):
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage  # held, so that no address is used twice
+        if storage.data_ptr() not in parameters:
+            storages[storage.data_ptr()] = storage  # held, so that no address is used twice
         return tensor
 
     with (
@@ -129,7 +130,7 @@ def saved_bytes(layers: int, tuning: str, tokens: int) -> int:
         torch.autocast("cpu", torch.bfloat16),
     ):
         model.model(torch.ones(1, tokens, dtype=torch.long), use_cache=False)
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora", "qlora"])
@@ -141,7 +142,7 @@ def test_a_layer_keeps_what_the_estimate_says(tuning):
         saved_bytes(3, tuning, tokens) - saved_bytes(2, tuning, tokens) for tokens in (128, 256)
     ]
     measured = (by_tokens[1] - by_tokens[0]) / 128
-    counted = sum(a * b for a, b in zip(preflight.KEPT[tuning], (64, 128, 64, 32)))
+    counted = sum(a * b for a, b in zip(preflight.KEPT[tuning], (64, 128, 64, 32), strict=True))
     assert measured == pytest.approx(counted, rel=0.05)
 
 
@@ -273,8 +274,11 @@ def test_the_try_leaves_everything_as_it_was(model, fails):
         assert not fails
     except RuntimeError:
         assert fails
-    assert all(p.grad is g and bool((g == 1).all()) for p, g in zip(model.parameters(), gradients))
-    assert all(torch.equal(p, w) for p, w in zip(model.parameters(), weights))
+    assert all(
+        p.grad is g and bool((g == 1).all())
+        for p, g in zip(model.parameters(), gradients, strict=True)
+    )
+    assert all(torch.equal(p, w) for p, w in zip(model.parameters(), weights, strict=True))
     assert [m.training for m in model.modules()] == modes_before and torch.equal(
         torch.get_rng_state(), state
     )
@@ -334,7 +338,7 @@ def train(tokenizer, folder, callbacks, dropout=0.1):
 def test_training_with_the_preflight_is_bit_equal(tokenizer, tmp_path, monkeypatch):
     tried, original = [], preflight.longest_first
     monkeypatch.setattr(
-        preflight, "longest_first", lambda *a, **k: tried.append(k) or original(*a, **k)
+        longest_batch, "longest_first", lambda *a, **k: tried.append(k) or original(*a, **k)
     )
     plain = train(tokenizer, tmp_path, [])
     tested = train(tokenizer, tmp_path, [preflight.Preflight(tokenizer, tokens=64)])
@@ -349,6 +353,6 @@ def test_training_with_the_preflight_is_bit_equal(tokenizer, tmp_path, monkeypat
 
 
 def test_under_zero3_it_says_that_nothing_was_tried(tokenizer, monkeypatch, capsys):
-    monkeypatch.setattr(preflight, "is_deepspeed_zero3_enabled", lambda: True)
+    monkeypatch.setattr(longest_batch, "is_deepspeed_zero3_enabled", lambda: True)
     preflight.Preflight(tokenizer, tokens=64).on_train_begin(None, None, None, model=None)
     assert "not tried under ZeRO-3" in capsys.readouterr().out

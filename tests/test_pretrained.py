@@ -127,7 +127,8 @@ def test_it_is_trained_in_both_stages_and_asked(place, monkeypatch):
     assert len(records) == 4 * 3 * 3 and records.p_personalized.between(0, 1).all()
     forced = records[records.forced != "none"]
     assert all(
-        said.startswith(Mode(mode).tag) for mode, said in zip(forced.forced, forced.completion)
+        said.startswith(Mode(mode).tag)
+        for mode, said in zip(forced.forced, forced.completion, strict=True)
     )
     for name in ("sft_only", "personadual"):
         made = json.loads((systems.folder(cfg, name) / "manifest.json").read_text())["facts"]

@@ -9,7 +9,8 @@ from pdlib import benchmarks, evaluate, modes
 from pdlib.analysis import stats
 from pdlib.dataset import personas
 from pdlib.evaluate import COLUMNS
-from pdlib.questions import rows, sources
+from pdlib.questions import sources
+from pdlib.questions.hub import HUB
 from pdlib.schema import Item, Mode
 
 REAL = [
@@ -80,9 +81,7 @@ def items(shared_data) -> dict[str, list[Item]]:
 def raw(folder, name: str) -> list[dict]:
     return [
         json.loads(line)
-        for line in (folder / f"{rows.HUB[name].stem}.jsonl")
-        .read_text(encoding="utf-8")
-        .splitlines()
+        for line in (folder / f"{HUB[name].stem}.jsonl").read_text(encoding="utf-8").splitlines()
     ]
 
 
@@ -144,7 +143,11 @@ def test_gold_is_right_and_changed_gold_is_wrong(items, name):
 @pytest.mark.parametrize("name", [*REAL, "ultramedical", "flan"])
 def test_another_rows_gold_is_wrong(items, name):
     free = [item for item in items[name] if item.answer_type in ("text", "math")]
-    crossed = [(a.gold, b.gold) for a, b in zip(free, free[1:]) if benchmarks.grade(a, b.gold)[0]]
+    crossed = [
+        (a.gold, b.gold)
+        for a, b in zip(free, free[1:], strict=False)
+        if benchmarks.grade(a, b.gold)[0]
+    ]
     assert [
         pair
         for pair in crossed

@@ -123,7 +123,7 @@ def test_the_sets_are_as_composed_and_disjoint(ran):
     } == {"ultramedical": 4, "flan": 10, "alignx": 4}
     items = [[e.item for e in part] for part in (sft, rl, validation)]
     assert [
-        leaks.disjoint(*pair)
+        leaks.overlap(*pair)
         for pair in ((items[0], items[1]), (items[0], items[2]), (items[1], items[2]))
     ] == [set()] * 3
     assert len(pd.read_parquet(ran[0] / "data-test" / "test.parquet")) == 14
@@ -194,7 +194,7 @@ def test_llama_with_lora_and_tags_as_text(ran, text_tokenizer, tmp_path):
     )
     sets = ran[0] / RUNS / "data-0"
     sft = train.run_sft(cfg, tmp_path / "sft", backbone.run(cfg, cfg.backbone), sets)
-    trained = train.rl(
+    trained = train.train_rl(
         cfg, tmp_path / "rl", sft, sets, ran[0] / "data-rl-0", {"prefix_style": "text"}
     )
     assert trained["steps"] == cfg.rl_steps and models.load(tmp_path / "rl")

@@ -41,7 +41,7 @@ def records() -> pd.DataFrame:
                 }
                 free = {
                     "personadual": fits or cue,
-                    "cot": cue or not kind == "objective",
+                    "cot": cue or kind != "objective",
                     "sft_only": cue,
                     "backbone": fits,
                 }
@@ -95,8 +95,8 @@ def table() -> pd.DataFrame:
 
 
 def value(table: pd.DataFrame, measure: str, block: str) -> float:
-    (found,) = table[(table.measure == measure) & (table.block == block)]["mean"]
-    return found
+    (mean,) = table[(table.measure == measure) & (table.block == block)]["mean"]
+    return mean
 
 
 def test_claims_by_hand(table):

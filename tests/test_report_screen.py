@@ -14,7 +14,8 @@ matplotlib.use("Agg")
 from pdlib import report
 from pdlib.analysis import stats
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cells
-from pdlib.report import screen
+from pdlib.report import formats, screen, sentences
+from pdlib.report.sentences import sentence
 from pdlib.run import committed
 
 RUN = "pocket-qwen3"
@@ -52,15 +53,15 @@ def answers(
     return pd.DataFrame(rows).assign(p_personalized=None, parse_error=None)
 
 
-def sentences(
+def findings_of(
     own: dict, share: dict, cot: dict, selection: pd.DataFrame | None = None
 ) -> list[screen.Finding]:
-    made = [
+    records = [
         answers("personadual", own, share),
         answers("cot", cot),
         answers("sft_only", own, share),
     ]
-    return screen.findings(Cells(pd.concat(made)), RUN, selection)
+    return screen.findings(Cells(pd.concat(records)), RUN, selection)
 
 
 def selection(**differences: tuple[float, float, float]) -> pd.DataFrame:
@@ -94,13 +95,13 @@ def test_the_same_questions_say_the_opposite_when_the_answers_are_turned():
     contrary.
     """
     better, worse = (
-        sentences(OWN, SHARE, dict.fromkeys(FLAT, 2)),
-        sentences(dict.fromkeys(FLAT, 2), SHARE, OWN),
+        findings_of(OWN, SHARE, dict.fromkeys(FLAT, 2)),
+        findings_of(dict.fromkeys(FLAT, 2), SHARE, OWN),
     )
-    assert better[0].text.startswith("PersonaDual is right 63.3 points more often than CoT"), (
+    assert sentence(better[0]).startswith("PersonaDual is right 63.3 points more often than CoT"), (
         "(10 + 36 + 36) / 3 / 40 - 2 / 40"
     )
-    assert worse[0].text.startswith("PersonaDual is right 63.3 points less often than CoT")
+    assert sentence(worse[0]).startswith("PersonaDual is right 63.3 points less often than CoT")
     assert (better[0].verdict, worse[0].verdict) == ("higher", "lower")
     assert (
         better[0].mean
@@ -110,38 +111,38 @@ def test_the_same_questions_say_the_opposite_when_the_answers_are_turned():
 
 
 def test_an_interval_around_zero_shows_no_difference():
-    found = sentences(FLAT, SHARE, FLAT)
-    assert (
-        found[0].text.startswith("No difference is shown between PersonaDual and CoT")
-        and "0.0 points" in found[0].text
-    )
-    assert found[1].text.startswith(
-        "No difference is shown between PersonaDual and the same model before RL"
-    )
-    assert "is not shown to change" in found[2].text and "is not shown to change" in found[3].text
+    found = findings_of(FLAT, SHARE, FLAT)
+    cot, sft_only, unaligned, aligned, _ = map(sentence, found)
+    assert cot.startswith("No difference is shown between PersonaDual and CoT")
+    assert "0.0 points" in cot
+    start = "No difference is shown between PersonaDual and the same model before RL"
+    assert sft_only.startswith(start)
+    assert "is not shown to change" in unaligned and "is not shown to change" in aligned
 
 
 def test_a_persona_harms_helps_and_moves_the_mode():
-    _, _, unaligned, aligned, share = sentences(OWN, SHARE, FLAT)
+    _, _, unaligned, aligned, share = findings_of(OWN, SHARE, FLAT)
     assert (
-        unaligned.text.startswith(
+        sentence(unaligned).startswith(
             "An unaligned persona harms: PersonaDual is right 25.0 points less often"
         )
         and unaligned.mean == -0.25
     )
-    low, high = map(float, re.search(r"\((-?[\d.]+) to (-?[\d.]+)\)\.$", unaligned.text).groups())
+    low, high = map(
+        float, re.search(r"\((-?[\d.]+) to (-?[\d.]+)\)\.$", sentence(unaligned)).groups()
+    )
     assert 0 < low < 25 < high, "the interval of a size is a size"
-    assert aligned.text.startswith(
+    assert sentence(aligned).startswith(
         "An aligned persona helps: PersonaDual is right 40.0 points more often"
     )
     assert (
-        share.text.startswith(
+        sentence(share).startswith(
             "PersonaDual takes its personalised mode 65.0 points more often for an aligned persona"
         )
         and share.n == 200
     )
-    turned = sentences(OWN, SHARE | {"unaligned": 30, "aligned": 4}, FLAT)[-1]
-    assert "65.0 points less often" in turned.text and turned.verdict == "lower"
+    turned = findings_of(OWN, SHARE | {"unaligned": 30, "aligned": 4}, FLAT)[-1]
+    assert "65.0 points less often" in sentence(turned) and turned.verdict == "lower"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +166,10 @@ def test_the_choice_is_told_against_the_rules(difference, words):
     table = selection(
         **{"persona-blind rule": difference, "told whether it fits": (0.05, 0.04, 0.06)}
     )
-    found = sentences(OWN, SHARE, FLAT, table)
+    found = findings_of(OWN, SHARE, FLAT, table)
     assert (
-        words in found[5].text
-        and "being told whether the persona fits" in found[6].text
+        words in sentence(found[5])
+        and "being told whether the persona fits" in sentence(found[6])
         and len(found) == 7
     )
 
@@ -180,11 +181,10 @@ def test_where_the_rules_are_missing_the_benchmarks_best_mode_stands_in():
             "always general": (-0.3, -0.4, -0.2),
         }
     )
-    found = sentences(OWN, SHARE, FLAT, table)
-    assert (
-        len(found) == 6
-        and "5.0 points more often than always the better mode of each benchmark" in found[5].text
-    )
+    found = findings_of(OWN, SHARE, FLAT, table)
+    assert len(found) == 6
+    words = "5.0 points more often than always the better mode of each benchmark"
+    assert words in sentence(found[5])
 
 
 def test_what_was_not_asked_is_left_out():
@@ -219,14 +219,14 @@ def test_failures_come_from_the_counterfactual_table():
         ]
     )
     misleads, long = screen.failures(table)
-    assert misleads.text == (
-        "A persona that misleads harms: PersonaDual is right 19.4 points less often on objective questions than "
-        "without a persona (15.6 to 23.5)."
+    assert sentence(misleads) == (
+        "A persona that misleads harms: PersonaDual is right 19.4 points less often on objective "
+        "questions than without a persona (15.6 to 23.5)."
     )
-    assert long.text.startswith(
+    assert sentence(long).startswith(
         "A long persona that has nothing to do with the question is not shown to change"
     )
-    assert "1.0 points" in long.text
+    assert "1.0 points" in sentence(long)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_failures_come_from_the_counterfactual_table():
 def test_intervals_say_what_they_cover(seeds, backbones, words):
     made = [answers("personadual", OWN, SHARE, seed) for seed in range(seeds)]
     made += [answers("backbone", FLAT, seed=seed) for seed in range(backbones)]
-    assert words in screen.coverage(Cells(pd.concat(made)), RUN)
+    assert words in sentences.coverage(Cells(pd.concat(made)), RUN)
 
 
 def entry(
@@ -273,24 +273,24 @@ def test_open_questions_count_and_name_the_worst():
         entry(None, "within margin"),
         entry(None, None, "not attempted", None, note="nobody asked"),
     ]
-    said = screen.open_questions(entries, {"figure1": "why"})
-    assert said[0] == (
-        "Of 4 changes and orderings that the paper states, 1 have the same sign here, 1 are undecided and 2 have the "
-        "opposite sign."
+    told = sentences.open_questions(entries, {"figure1": "why"})
+    assert told[0] == (
+        "Of 4 changes and orderings that the paper states, 1 have the same sign here, 1 are "
+        "undecided and 2 have the opposite sign."
     )
     assert (
-        said[1]
+        told[1]
         == "Furthest apart: far, c (paper 0.100, here -0.900); near, c (paper 0.100, here -0.100)."
     )
     assert (
-        "the margin of 2.0 points holds 1; 3 differ" in said[2]
-        and "1 are undecided. Scaled down" in said[2]
+        "the margin of 2.0 points holds 1; 3 differ" in told[2]
+        and "1 are undecided. Scaled down" in told[2]
     )
-    assert said[2].endswith("are 5 numbers.")
-    assert said[3].startswith("1 numbers of the paper were not attempted.") and said[3].endswith(
+    assert told[2].endswith("are 5 numbers.")
+    assert told[3].startswith("1 numbers of the paper were not attempted.") and told[3].endswith(
         "(1 times): nobody asked."
     )
-    assert said[4].startswith("1 figures could not be drawn")
+    assert told[4].startswith("1 figures could not be drawn")
 
 
 # --- the page ---
@@ -299,9 +299,9 @@ def test_open_questions_count_and_name_the_worst():
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("screen")
-    made = [answers("personadual", OWN, SHARE), answers("cot", FLAT), answers("backbone", FLAT)]
+    records = [answers("personadual", OWN, SHARE), answers("cot", FLAT), answers("backbone", FLAT)]
     table = selection(**{"persona-blind rule": (0.03, 0.01, 0.04)})
-    path = report.write_html(folder, pd.concat(made), RUN, selection=table)
+    path = report.write_html(folder, pd.concat(records), RUN, selection=table)
     plt.close("all")
     return path.read_text(encoding="utf-8")
 
@@ -353,7 +353,7 @@ def test_the_filters_read_the_columns_that_they_name(page):
 
 
 def test_numbers_are_rounded_without_a_negative_zero():
-    assert [screen.points(value) for value in (-0.0004, 0.0126, -0.0449)] == ["0.0", "1.3", "-4.5"]
+    assert [formats.points(value) for value in (-0.0004, 0.0126, -0.0449)] == ["0.0", "1.3", "-4.5"]
 
 
 def test_another_processor_is_named(tmp_path):

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from pdlib.report import results
+from pdlib.report import citations, results
 from tests.conftest import ROOT
 
 FIRST = "On five backbones, in two worlds"
@@ -41,7 +41,7 @@ def folder(tmp_path):
         )
     )
     (tmp_path / "nested.json").write_text('{"a": {"b": 1}}')
-    results._table.cache_clear()
+    citations._table.cache_clear()
     return tmp_path
 
 
@@ -59,7 +59,7 @@ def test_every_number_of_the_results_stands_in_the_reference():
 
 
 def test_the_results_are_not_empty_and_begin_with_the_fair_comparisons():
-    found, _ = results.claims(TEXT)
+    found, _ = citations.citations(TEXT)
     assert len(found) > 20 and sum(len(claim.numbers) for claim in found) > 60
     sections = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
     assert sections == [FIRST, SIZES, *SECTIONS, UNSEEN, REAL, "What was not tried"]
@@ -138,7 +138,8 @@ def test_a_comment_binds_its_own_paragraph_only(folder):
 
 def test_two_comments_share_a_sentence_and_wrapped_lines_are_one(folder):
     text = (
-        'Two <!-- ledger.json: direction="same"\n-> count() --> say so.\n\nOf these 2 <!-- ledger.json:\ndirection="same" ->\n'
+        'Two <!-- ledger.json: direction="same"\n-> count() --> say so.\n\n'
+        'Of these 2 <!-- ledger.json:\ndirection="same" ->\n'
         'count() --> and 0 <!-- ledger.json: direction="opposite" -> count() --> others.'
     )
     assert ["0 numbers" in fault for fault in results.check(text, folder)] == [True]
@@ -157,7 +158,10 @@ def test_rows_are_told_apart_by_several_columns(folder):
 
 
 def test_a_factor_turns_the_sign_and_a_verdict_is_that_of_the_file(folder):
-    text = 'B is 2.2 points below (0.8 to 3.5) <!-- headline.csv: claim="A - B, all" -> 100*ours, 100*ci_low, 100*ci_high; says higher -->'
+    text = (
+        'B is 2.2 points below (0.8 to 3.5) <!-- headline.csv: claim="A - B, all" -> '
+        "100*ours, 100*ci_low, 100*ci_high; says higher -->"
+    )
     assert results.check(text, folder) == []
     turned = text.replace("2.2 points below (0.8 to 3.5)", "-2.2 (-3.5 to -0.8)").replace(
         "100*ours, 100*ci_low, 100*ci_high", "-100*ours, -100*ci_high, -100*ci_low"
@@ -177,7 +181,7 @@ def test_a_factor_turns_the_sign_and_a_verdict_is_that_of_the_file(folder):
     ],
 )
 def test_which_numbers_need_a_source(text, found):
-    assert [shown for _, _, shown in results.numbers(text)] == found
+    assert [shown for _, _, shown in citations.numbers(text)] == found
 
 
 # --- the formatter ---
@@ -195,7 +199,8 @@ def test_sentences_whose_sign_or_verdict_changed_are_listed(folder):
     assert len(again) == 1 and "-1.4 is now 2.2" in again[0] and "It gains" in again[0]
     _, again, _ = results.rewrite(GOOD.replace("says higher", "says undecided"), folder)
     assert again == [
-        "the words say undecided, the interval says higher: It gains 2.2 points (0.8 to 3.5) over 500 items"
+        "the words say undecided, the interval says higher: "
+        "It gains 2.2 points (0.8 to 3.5) over 500 items"
     ]
 
 

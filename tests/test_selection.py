@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pdlib import plots
 from pdlib.analysis import selection, stats
 from pdlib.evaluate import ask_all
-from pdlib.plots import selection as plots
-from pdlib.pocket.world import World
+from pdlib.pocket.world import World, knows
 from pdlib.schema import Example, Item, Mode, Persona
 
 BENCHMARKS = {"objective": "trivia", "personalized": "feedback"}
@@ -24,7 +24,7 @@ BY_HAND = {  # item -> general runs, personalised runs, free runs as (mode, righ
 def records(items: dict, blocks: tuple = tuple(stats.BLOCKS), **same) -> pd.DataFrame:
     """Records of `items` (as in BY_HAND) in each of `blocks`."""
     rows = []
-    for kind, condition in (selection.COLUMNS[block] for block in blocks):
+    for kind, condition in (stats.AVERAGES[block] for block in blocks):
         for item, (general, personalized, free, chance) in items.items():
             answered = [("general", s, "general", right) for s, right in enumerate(general)]
             answered += [
@@ -53,10 +53,15 @@ def records(items: dict, blocks: tuple = tuple(stats.BLOCKS), **same) -> pd.Data
 def noise(items: int = 200, runs: int = 2, right: float = 0.5, seed: int = 0) -> dict:
     """Both modes toss a coin on every item, and so does the choice."""
     rng = np.random.default_rng(seed)
-    toss = lambda: tuple(int(x) for x in rng.random(runs) < right)  # noqa: E731
-    modes = lambda: tuple(("general", "personalized")[int(x)] for x in rng.random(runs) < 0.5)  # noqa: E731
+
+    def toss():
+        return tuple(int(x) for x in rng.random(runs) < right)
+
+    def modes():
+        return tuple(("general", "personalized")[int(x)] for x in rng.random(runs) < 0.5)
+
     return {
-        str(i): (toss(), toss(), tuple(zip(modes(), toss())), float(rng.random()))
+        str(i): (toss(), toss(), tuple(zip(modes(), toss(), strict=True)), float(rng.random()))
         for i in range(items)
     }
 
@@ -64,17 +69,17 @@ def noise(items: int = 200, runs: int = 2, right: float = 0.5, seed: int = 0) ->
 def steady(items: int = 60, seed: int = 0) -> dict:
     """Each mode answers an item alike in every run; the choice tosses a coin."""
     rng = np.random.default_rng(seed)
-    made = {}
+    answers = {}
     for i in range(items):
         right = {mode: int(rng.random() < 0.6) for mode in ("general", "personalized")}
         free = tuple((mode, right[mode]) for mode in rng.choice(["general", "personalized"], 2))
-        made[str(i)] = (
+        answers[str(i)] = (
             (right["general"],) * 2,
             (right["personalized"],) * 2,
             free,
             float(rng.random()),
         )
-    return made
+    return answers
 
 
 def of(table: pd.DataFrame, block: str = "objective unaligned") -> pd.DataFrame:
@@ -136,9 +141,11 @@ def test_errors_by_hand():
     """
     found = of(selection.errors(records(BY_HAND)))
     assert found.rate.to_dict() == pytest.approx(
-        dict(zip(selection.ERRORS, (2 / 8, 1 / 8, 0, 1 / 8)))
+        dict(zip(selection.ERRORS, (2 / 8, 1 / 8, 0, 1 / 8), strict=True))
     )
-    assert found.share.to_dict() == pytest.approx(dict(zip(selection.ERRORS, (0.5, 0.25, 0, 0.25))))
+    assert found.share.to_dict() == pytest.approx(
+        dict(zip(selection.ERRORS, (0.5, 0.25, 0, 0.25), strict=True))
+    )
 
 
 def test_an_unlucky_run_is_no_error_of_the_mode():
@@ -147,7 +154,9 @@ def test_an_unlucky_run_is_no_error_of_the_mode():
     """
     item = ((1, 1, 0), (1, 1, 1), (("general", 0), ("general", 1), ("personalized", 1)), 0.5)
     found = of(selection.errors(records({"1": item})))
-    assert found.rate.to_dict() == pytest.approx(dict(zip(selection.ERRORS, (0, 0, 1 / 3, 0))))
+    assert found.rate.to_dict() == pytest.approx(
+        dict(zip(selection.ERRORS, (0, 0, 1 / 3, 0), strict=True))
+    )
 
 
 def test_selection_errors_by_hand():
@@ -181,7 +190,10 @@ def test_no_known_item_gives_no_rate():
 def test_tradeoff_by_hand():
     table = selection.tradeoff(records(BY_HAND), thresholds=(0, 1))
     found = of(table).assign(key=lambda t: t.mark.where(t.mark != "", t.index.astype(str)))
-    assert table.columns[0] == "threshold" and dict(zip(table.threshold, table.mark))[0.5] == "0.5"
+    assert (
+        table.columns[0] == "threshold"
+        and dict(zip(table.threshold, table.mark, strict=True))[0.5] == "0.5"
+    )
     part = table[table.block == "objective aligned"]
     assert (
         part.threshold.tolist()[:3] == [0, 0.5, 1]
@@ -221,7 +233,7 @@ def test_each_benchmark_weighs_alike_in_its_block():
 
 
 def test_the_best_mode_is_not_chosen_on_the_items_that_score_it():
-    """One item for each mode, one in each half: whoever chooses without peeking is wrong on both."""
+    """One item per mode, one in each half: whoever chooses without peeking is wrong on both."""
     free = (("general", 1), ("general", 1))
     split = {"x": ((1, 1), (0, 0), free, 0.5), "y": ((0, 0), (1, 1), free, 0.5)}
     found = of(selection.value(records(split)))
@@ -291,9 +303,11 @@ def test_the_oracle_takes_no_luck_for_skill(runs, monkeypatch):
     tries, is found out.
     """
     given = records(noise(items=400, runs=runs))
-    mean = lambda: selection.value(given, draws=10)[lambda t: t.block == stats.MEAN].set_index(
-        "selector"
-    )["mean"]  # noqa: E731
+
+    def mean():
+        table = selection.value(given, draws=10)
+        return table[table.block == stats.MEAN].set_index("selector")["mean"]
+
     honest = mean()
     assert honest[selection.ORACLE] == pytest.approx(0.5, abs=0.03) and honest[
         selection.EITHER
@@ -331,15 +345,17 @@ def test_runs_inform_the_oracle():
     assert found[selection.ORACLE] > 0.85 and found[selection.PERSONALIZED] < 0.6
 
 
-def routes(given: pd.DataFrame, choose) -> pd.DataFrame:
-    rows = given[["benchmark", "item_id", "condition", "train_seed"]].drop_duplicates()
+def routes(records: pd.DataFrame, choose) -> pd.DataFrame:
+    rows = records[["benchmark", "item_id", "condition", "train_seed"]].drop_duplicates()
     return rows.assign(personalized=[bool(choose(item)) for item in rows.item_id])
 
 
 def test_a_router_that_always_says_the_same_is_that_selector():
-    given = records(noise(items=30), tuple(selection.COLUMNS))
+    given = records(noise(items=30), tuple(stats.AVERAGES))
     for answer, name in ((False, selection.GENERAL), (True, selection.PERSONALIZED)):
-        table = selection.value(given, choices=routes(given, lambda _: answer), draws=50)
+        table = selection.value(
+            given, choices=routes(given, lambda _, answer=answer: answer), draws=50
+        )
         one, two = (
             table[table.selector == which].drop(columns="selector").reset_index(drop=True)
             for which in (selection.ROUTER, name)
@@ -438,7 +454,7 @@ TABLES = (
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_order_of_rows_does_not_matter_and_other_rows_do_not_count(table):
-    given = records(noise(items=25, runs=3), tuple(selection.COLUMNS))
+    given = records(noise(items=25, runs=3), tuple(stats.AVERAGES))
     others = pd.concat(
         [
             given.assign(model="sft_only", correct=True),
@@ -451,7 +467,7 @@ def test_the_order_of_rows_does_not_matter_and_other_rows_do_not_count(table):
 
 
 def test_rates_and_accuracy_add_up():
-    given = records(noise(items=50, runs=3), tuple(selection.COLUMNS))
+    given = records(noise(items=50, runs=3), tuple(stats.AVERAGES))
     rates = selection.errors(given, draws=10).groupby("block").rate.sum()
     right = selection.value(given, draws=10)[lambda t: t.selector == selection.LEARNED].set_index(
         "block"
@@ -494,7 +510,7 @@ def test_what_cannot_be_compared_is_refused():
 
 
 def test_figures_show_what_the_tables_hold():
-    given = records(noise(items=30, runs=1), tuple(selection.COLUMNS))
+    given = records(noise(items=30, runs=1), tuple(stats.AVERAGES))
     figure = plots.selectors(selection.value(given, draws=20))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert (
@@ -570,7 +586,7 @@ def test_the_rules_by_hand():
         for cue in (None, "bank")
         for who, persona in people.items()
     ]
-    table = selection.rules([*asked, ("aligned", PERSONAL, BANKER)])
+    table = selection.rules([*asked, ("aligned", PERSONAL, BANKER)], knows=knows)
     found = {
         key: set(rows[rows.personalized].condition)
         for key, rows in table.groupby(["rule", "item_id"])
@@ -596,7 +612,7 @@ def test_the_persona_blind_rule_reads_no_persona_and_no_rule_reads_gold_or_condi
         for _ in range(8)
     ]
     pool = [World(1, "test").any_persona() for _ in range(9)]
-    table = selection.rules(ask_all(items, pool))
+    table = selection.rules(ask_all(items, pool), knows=knows)
     blind = table[table.rule == selection.PERSONA_BLIND].groupby("item_id").personalized.nunique()
     assert (blind == 1).all()
     lied = [
@@ -614,7 +630,10 @@ def test_the_persona_blind_rule_reads_no_persona_and_no_rule_reads_gold_or_condi
         for i in items
     ]
     relabelled = [("swapped", item, persona) for _, item, persona in ask_all(lied, pool)]
-    assert selection.rules(relabelled).personalized.tolist() == table.personalized.tolist()
+    assert (
+        selection.rules(relabelled, knows=knows).personalized.tolist()
+        == table.personalized.tolist()
+    )
 
 
 def test_real_text_is_matched_by_any_content_word():
@@ -627,7 +646,11 @@ def test_real_text_is_matched_by_any_content_word():
         ("c", item, None),
     ]
     table = selection.rules(asked)
-    assert dict(zip(table.condition, table.personalized)) == {"a": True, "b": False, "c": False}
+    assert dict(zip(table.condition, table.personalized, strict=True)) == {
+        "a": True,
+        "b": False,
+        "c": False,
+    }
     assert set(table.rule) == {selection.WORD_MATCH}, "no cue facts, no lexicon, no SFT set"
     reasons = selection.left_out(asked)
     assert set(reasons) == {selection.PERSONA_BLIND, selection.LEXICON, selection.QUESTION_ONLY}
@@ -640,13 +663,13 @@ def test_real_text_is_matched_by_any_content_word():
 
 def taught(personalized_with_cue: bool) -> list[Example]:
     """Examples whose mode follows the cue, whoever asks; or the other way round."""
-    made = []
+    examples = []
     for i in range(30):
         for cue in ("near the bank, ", ""):
             item = Item(f"{i}{cue}", "triviaqa", "objective", "text", f"{cue}what is word{i}?", "x")
             mode = Mode.PERSONALIZED if bool(cue) == personalized_with_cue else Mode.GENERAL
-            made.append(Example(item, BANKER if i % 2 else SAILOR, "aligned", mode=mode))
-    return made
+            examples.append(Example(item, BANKER if i % 2 else SAILOR, "aligned", mode=mode))
+    return examples
 
 
 def test_the_question_only_classifier_learns_from_each_seeds_set_and_reads_no_persona():
@@ -668,7 +691,7 @@ def test_the_question_only_classifier_learns_from_each_seeds_set_and_reads_no_pe
         for name, text in (("near", "near the bank, what is w?"), ("bare", "what is w?"))
         for who, persona in (("aligned", BANKER), ("unaligned", SAILOR))
     ]
-    table = selection.rules(asked, {0: taught(True), 1: taught(False)})
+    table = selection.rules(asked, {0: taught(True), 1: taught(False)}, knows)
     found = (
         table[table.rule == selection.QUESTION_ONLY]
         .set_index(["train_seed", "item_id", "condition"])
@@ -683,7 +706,7 @@ def test_the_question_only_classifier_learns_from_each_seeds_set_and_reads_no_pe
         ]
     assert table[
         table.rule != selection.QUESTION_ONLY
-    ].train_seed.isna().all() and not selection.left_out(asked, {0: taught(True)})
+    ].train_seed.isna().all() and not selection.left_out(asked, {0: taught(True)}, knows)
 
 
 def test_rules_are_joined_to_records_by_name_and_seed():
@@ -795,7 +818,7 @@ def test_chance_of_a_block_by_hand():
 
 
 def by_block(**sides) -> pd.DataFrame:
-    """Six items a block, alike in every run; sides: block -> (general, personalised, free right?)."""
+    """Six items per block, alike in every run; sides: block -> (general, personal, free right?)."""
     return pd.concat(
         [
             records(
@@ -922,8 +945,8 @@ def test_a_gain_is_split_by_hand():
 def test_the_parts_of_a_gain_add_up_and_nothing_gains_nothing():
     given = pd.concat(
         [
-            records(noise(items=40, seed=1), tuple(selection.COLUMNS), model="sft_only"),
-            records(noise(items=40, seed=2), tuple(selection.COLUMNS)),
+            records(noise(items=40, seed=1), tuple(stats.AVERAGES), model="sft_only"),
+            records(noise(items=40, seed=2), tuple(stats.AVERAGES)),
         ]
     )
     table = selection.gain_split(given, draws=50)

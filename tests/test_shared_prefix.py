@@ -4,6 +4,7 @@ fewer tokens.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from pdlib import generate
 from pdlib.run import stages
 from pdlib.schema import Mode
 from pdlib.shared_prefix import attention, decode, score
+from pdlib.shared_prefix.packed import Packed
 
 CLASSES = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [14], [5, 6, 7, 8, 9, 10, 11], [15, 16, 17, 18]]
@@ -117,11 +119,12 @@ def test_greedy_is_that_of_generate_token_by_token(model, prefixes):
     forced = prefixes * len(PROMPTS)
     found = ours(model, PROMPTS, group, forced)
     assert found == [
-        prefix + plainly(model, PROMPTS[g] + prefix) for g, prefix in zip(group, forced)
+        prefix + plainly(model, PROMPTS[g] + prefix)
+        for g, prefix in zip(group, forced, strict=True)
     ]
     assert (
         len({tuple(row) for row in found}) > 3
-        and not attention.base_model(model).config._attn_implementation == attention.NAME
+        and attention.base_model(model).config._attn_implementation != attention.NAME
     )
     assert len(prefixes) == 1 or {row[-1] == EOS for row in found} == {True, False}, (
         "some rows should end and others be cut"
@@ -162,7 +165,7 @@ def step_errors(model, group, told) -> list[float]:
         if at in (1, 3):
             stays = torch.tensor([r % 2 == 0 or at == 3 and r != 4 for r in rows])
             running.keep(stays)
-            rows = [r for r, stay in zip(rows, stays) if stay]
+            rows = [r for r, stay in zip(rows, stays, strict=True) if stay]
     return errors
 
 
@@ -276,9 +279,10 @@ def test_a_prompt_enters_the_network_once(tiny_model, tokenizer):
 # --- training forward pass ---
 
 COMPLETIONS = [[20, 21, 22, 23, 24], [25], [], [26, 27, 28], [20, 21], [29, 30, 31, 32, 33, 34]]
+IN_ORDER = range(6)
 
 
-def batch(order=range(len(COMPLETIONS))) -> tuple[torch.Tensor, torch.Tensor, int]:
+def batch(order=IN_ORDER) -> tuple[torch.Tensor, torch.Tensor, int]:
     """(ids, mask, T) as TRL builds them: prompts padded on the left, completions on the right;
     three rows a prompt.
     """
@@ -314,7 +318,7 @@ def scores_and_gradients(
     )
 
 
-def differences(model, order=range(len(COMPLETIONS))) -> tuple[float, float, float]:
+def differences(model, order=IN_ORDER) -> tuple[float, float, float]:
     """Largest difference of log-probabilities, of entropies, and relative one of gradients, each in
     units of what rounding allows.
     """
@@ -327,7 +331,10 @@ def differences(model, order=range(len(COMPLETIONS))) -> tuple[float, float, flo
         torch.float32, 1, 2 * summands(attention.base_model(model).config, 16)
     )  # there and back
     return (
-        *((a - b).abs().max().item() / allowed(model, plain[0]) for a, b in zip(plain[:2], shared)),
+        *(
+            (a - b).abs().max().item() / allowed(model, plain[0])
+            for a, b in zip(plain[:2], shared[:2], strict=True)
+        ),
         ((plain[2] - shared[2]).norm() / plain[2].norm()).item() / backward,
     )
 
@@ -389,7 +396,7 @@ def test_scores_under_autocast_are_as_near_as_plain_ones(tmp_path):
 def test_a_row_that_sees_another_prompt_is_noticed(tmp_path, monkeypatch):
     model = trainable("full", "qwen3", tmp_path)
 
-    class Wrong(attention.Packed):
+    class Wrong(Packed):
         def __init__(self, prompts, rows, group, device, **options):
             super().__init__(prompts, rows, [1 - place for place in group], device)
 
@@ -440,7 +447,7 @@ def test_prompts_of_one_token(tmp_path):
     score.prepare(model)
     assert all(
         (a - b).abs().max() <= allowed(model, plain[0])
-        for a, b in zip(plain, score.per_token(model, ids, mask, 2))
+        for a, b in zip(plain, score.per_token(model, ids, mask, 2), strict=True)
     )
 
 
@@ -460,7 +467,7 @@ def test_a_prepared_model_is_plain_where_no_layout_is_given(tmp_path):
         model(ids, attention_mask=mask).logits,
         model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=5),
     )
-    assert all(torch.equal(a, b) for a, b in zip(before, after))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 # --- models that cannot ---
@@ -517,7 +524,7 @@ def test_the_plain_path_answers_instead_and_says_so_once(tokenizer, capsys):
 def rounded(monkeypatch):
     """As on a CPU in bfloat16, but exact."""
     for module in (decode, score, attention):
-        monkeypatch.setattr(module, "rounds", lambda model: True)
+        monkeypatch.setattr(module, "computes_in_bf16_on_cpu", lambda model: True)
 
 
 def test_fill_changes_no_generation(model, rounded):
@@ -534,9 +541,7 @@ def test_fill_changes_no_score_and_no_gradient(name, tmp_path, rounded):
 
 def test_fill_makes_few_shapes_of_many():
     batches = [
-        attention.Packed(
-            [[5] * n, [6] * (n + 3)], [[7] * (n % 5 + 1)] * 3, [0, 1, 1], "cpu", rounded=True
-        )
+        Packed([[5] * n, [6] * (n + 3)], [[7] * (n % 5 + 1)] * 3, [0, 1, 1], "cpu", rounded=True)
         for n in range(1, 30)
     ]
     assert {
@@ -550,7 +555,7 @@ def test_fill_makes_few_shapes_of_many():
 )
 def test_shapes_are_rounded_in_bfloat16_only(dtype, autocast, expected):
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        assert attention.rounds(tiny().to(dtype)) is expected
+        assert attention.computes_in_bf16_on_cpu(tiny().to(dtype)) is expected
 
 
 # --- training in bfloat16 on a CPU: attention as matrix products ---
@@ -572,9 +577,7 @@ def test_scores_are_the_same_with_and_without_a_gradient(autocast):
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_plain_calls_attend_by_products_with_the_same_loss_and_gradient(padded, monkeypatch):
-    monkeypatch.setattr(
-        attention, "trains_in_bf16_on_cpu", lambda x: x.requires_grad
-    )  # so, but exact
+    monkeypatch.setattr(attention, "bf16_on_cpu", lambda device, dtype: True)  # so, but exact
     model = tiny().train()
     ids = (
         torch.tensor([[5, 6, 7, 8, 9], [12, 13, 14, 0, 0]])
@@ -606,9 +609,15 @@ def test_plain_calls_attend_by_products_with_the_same_loss_and_gradient(padded, 
         (torch.bfloat16, False, False, False),
     ],
 )
-def test_products_are_for_training_in_bfloat16_only(dtype, autocast, gradient, expected):
+def test_products_are_for_training_in_bfloat16_only(
+    dtype, autocast, gradient, expected, monkeypatch
+):
+    products, calls = attention.by_products, []
+    monkeypatch.setattr(
+        attention, "by_products", lambda *x, **options: calls.append(1) or products(*x, **options)
+    )
+    layer = SimpleNamespace(is_causal=True, num_key_value_groups=1)
+    query = torch.zeros(1, 1, 2, 4, dtype=dtype, requires_grad=gradient)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        assert (
-            attention.trains_in_bf16_on_cpu(torch.zeros(2, dtype=dtype, requires_grad=gradient))
-            is expected
-        )
+        attention.attend(layer, query, query, query, None, scaling=1.0)
+    assert bool(calls) is expected

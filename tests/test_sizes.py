@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pdlib import paper
-from pdlib.report import sizes
+from pdlib.report import sizes, sizes_markdown
 from pdlib.run.stages import REFERENCE, ROOT
 
 CHANGE, TIE = sizes.Claim("", {}, ""), sizes.Claim("", {}, "", tie=True)
@@ -39,14 +39,14 @@ def place(folder, **files):
     return folder
 
 
-def test_numbers_come_from_several_backbones_where_they_were_trained_and_from_likelihood_where_a_model_cannot_write(
+def test_numbers_come_from_several_backbones_or_from_likelihood_where_there_are_such(
     tmp_path,
 ):
     harm, fit, gain = sizes.CLAIMS[0], sizes.CLAIMS[4], sizes.CLAIMS[2]
     reference = place(
         tmp_path,
         headline=[
-            dict(zip(["claim", *NUMBERS], row))
+            dict(zip(["claim", *NUMBERS], row, strict=True))
             for row in ((harm.headline, -0.5, -0.6, -0.4), (gain.headline, 0.5, 0.4, 0.6))
         ],
         replication=[
@@ -61,7 +61,7 @@ def test_numbers_come_from_several_backbones_where_they_were_trained_and_from_li
             for world, mean in (("field", -0.2), ("word", -0.3))
         ],
         pretrained__headline=[
-            dict(zip(["claim", *NUMBERS], row))
+            dict(zip(["claim", *NUMBERS], row, strict=True))
             for row in ((harm.headline, 0, 0, 0), (fit.headline, 0.04, 0.01, 0.07))
         ],
         pretrained__interference=[
@@ -76,7 +76,7 @@ def test_numbers_come_from_several_backbones_where_they_were_trained_and_from_li
             for answers, mean in ((sizes.LIKELIHOOD, 0.05), ("another way", -0.05))
         ],
     )
-    found = sizes.table(reference).set_index("claim")
+    found = sizes.claim_table(reference).set_index("claim")
     assert (
         found.loc[harm.text, "pocket_ours"] == -0.2
         and found.loc[harm.text, "pocket_from"] == "replication.csv"
@@ -93,22 +93,22 @@ def test_numbers_come_from_several_backbones_where_they_were_trained_and_from_li
         sizes.NOT_RUN,
         sizes.HOLDS,
     ]
-    told = sizes.together(found.reset_index())
+    told = sizes_markdown.together(found.reset_index())
     assert told["At both of our sizes these hold"] == [harm.text]
     assert told["These hold at the one size that was run"] == [gain.text, fit.text]
-    assert f"- *At both of our sizes these hold:* {harm.text}.\n" in sizes.markdown(
+    assert f"- *At both of our sizes these hold:* {harm.text}.\n" in sizes_markdown.markdown(
         found.reset_index()
     )
     assert (
         f"| {harm.text} | -5.5 | holds: -5.0 (-7.0 to -4.0) | holds: -20.0 (-30.0 to -10.0) |"
-        in sizes.markdown(found.reset_index())
+        in sizes_markdown.markdown(found.reset_index())
     )
 
 
 def test_every_claim_has_the_papers_number_with_the_sign_of_its_words():
     known = {number.id for number in paper.numbers()}
     assert all(set(claim.paper) <= known for claim in sizes.CLAIMS)
-    found = sizes.table().set_index("claim").paper
+    found = sizes.claim_table().set_index("claim").paper
     assert (
         found[
             [claim.text for claim in sizes.CLAIMS if "better" in claim.text or "gain" in claim.text]
@@ -120,17 +120,17 @@ def test_every_claim_has_the_papers_number_with_the_sign_of_its_words():
 
 def test_a_page_needs_a_place_for_the_table():
     with pytest.raises(ValueError, match="expected one table .*, found 0"):
-        sizes.within("text", "table")
+        sizes_markdown.replaced("text", "table")
     for old in ("", "\n\n- *At both of our sizes these hold:* a.\n- *These fail at both:* b."):
-        before = f"text\n\n{sizes.HEADER} x |\n|---|\n| old | 1 |{old}\n\nmore | text\n"
-        assert sizes.within(before, "new") == "text\n\nnew\n\nmore | text\n"
+        before = f"text\n\n{sizes_markdown.HEADER} x |\n|---|\n| old | 1 |{old}\n\nmore | text\n"
+        assert sizes_markdown.replaced(before, "new") == "text\n\nnew\n\nmore | text\n"
 
 
 def test_the_committed_table_is_that_of_the_committed_results():
-    found = sizes.table()
-    stored = pd.read_csv(REFERENCE / sizes.FILE)
+    found = sizes.claim_table()
+    stored = pd.read_csv(REFERENCE / sizes_markdown.FILE)
     pd.testing.assert_frame_equal(stored, found.round(6).replace("", None), check_dtype=False)
     for page, cited in (("README.md", False), ("RESULTS.md", True)):
-        assert sizes.markdown(found, cited) in (ROOT / page).read_text(encoding="utf-8"), (
+        assert sizes_markdown.markdown(found, cited) in (ROOT / page).read_text(encoding="utf-8"), (
             f"{page}: run `make reference`"
         )

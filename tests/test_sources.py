@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pdlib import benchmarks, modes
-from pdlib.questions import rows, sources
+from pdlib.questions import alignx, hub, quotas, rows, sources
 from pdlib.schema import Item
 
 GOOD = {
@@ -141,11 +141,11 @@ def test_parquet_is_read_as_jsonl_is(file, tmp_path):
         benchmarks.load("triviaqa", tmp_path / "other")
 
 
-@pytest.mark.parametrize("name", rows.HUB)
+@pytest.mark.parametrize("name", hub.HUB)
 def test_a_hub_that_is_not_reached_says_what_replaces_it(name):
-    rows._current.cache_clear()
+    hub._current.cache_clear()
     with pytest.raises(
-        ValueError, match=f"^{name}: .*{rows.HUB[name].hub}.*{rows.HUB[name].stem}.*data_dir"
+        ValueError, match=f"^{name}: .*{hub.HUB[name].hub}.*{hub.HUB[name].stem}.*data_dir"
     ):
         list(rows.read(name, "hub"))
 
@@ -156,64 +156,64 @@ def test_unknown_data_set():
 
 
 def test_published_pins_are_commits():
-    pinned = {name: entry.revision for name, entry in rows.HUB.items() if entry.revision}
+    pinned = {name: entry.revision for name, entry in hub.HUB.items() if entry.revision}
     assert set(pinned) == {"pubmedqa", "triviaqa", "mmlu_pro", "supergpqa", "math500", "flan"}
     assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in pinned.values())
-    assert rows.revision("math500") == pinned["math500"]
+    assert hub.revision("math500") == pinned["math500"]
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub_requests(monkeypatch):
     """A hub of two TriviaQA rows; the list of what was asked of it."""
-    asked = []
+    requests = []
 
     def load_dataset(*given, **options):
-        asked.append((*given, options["split"], options["revision"]))
+        requests.append((*given, options["split"], options["revision"]))
         return datasets.Dataset.from_list(
             [GOOD, GOOD | {"question_id": "q2", "question": "Who wrote Persuasion?"}]
         )
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(
-        rows,
+        hub,
         "HfApi",
-        lambda: SimpleNamespace(dataset_info=lambda hub: SimpleNamespace(sha=COMMIT[::-1])),
+        lambda: SimpleNamespace(dataset_info=lambda name: SimpleNamespace(sha=COMMIT[::-1])),
     )
-    rows._current.cache_clear()
-    yield asked
-    rows._current.cache_clear()
+    hub._current.cache_clear()
+    yield requests
+    hub._current.cache_clear()
 
 
-def test_the_hub_is_read_at_the_pinned_commit(hub, file):
+def test_the_hub_is_read_at_the_pinned_commit(hub_requests, file):
     assert [item.id for item in benchmarks.load("triviaqa", "hub")] == ["q1", "q2"]
-    assert hub == [
-        ("mandarjoshi/trivia_qa", "rc.nocontext", "validation", rows.HUB["triviaqa"].revision)
+    assert hub_requests == [
+        ("mandarjoshi/trivia_qa", "rc.nocontext", "validation", hub.HUB["triviaqa"].revision)
     ]
     with pytest.raises(ValueError, match="TsinghuaC3I/UltraMedical, row 1: no column"):
         sources.training("ultramedical", "hub")
-    assert hub[1] == (
+    assert hub_requests[1] == (
         "TsinghuaC3I/UltraMedical",
         None,
         "train",
         COMMIT[::-1],
     )  # not pinned: the current commit, looked up once
-    assert rows.revision("ultramedical") == COMMIT[::-1]
+    assert hub.revision("ultramedical") == COMMIT[::-1]
 
 
-def test_a_folder_pins_revisions_and_its_files_come_first(hub, file, tmp_path):
+def test_a_folder_pins_revisions_and_its_files_come_first(hub_requests, file, tmp_path):
     (tmp_path / "revisions.json").write_text(json.dumps({"triviaqa": COMMIT}))
-    assert rows.revision("triviaqa", tmp_path) == COMMIT
-    assert len(benchmarks.load("triviaqa", tmp_path)) == 2 and hub[0][-1] == COMMIT
+    assert hub.revision("triviaqa", tmp_path) == COMMIT
+    assert len(benchmarks.load("triviaqa", tmp_path)) == 2 and hub_requests[0][-1] == COMMIT
     file(GOOD)
-    assert len(benchmarks.load("triviaqa", tmp_path)) == 1 and len(hub) == 1
+    assert len(benchmarks.load("triviaqa", tmp_path)) == 1 and len(hub_requests) == 1
     with pytest.raises(ValueError, match="math500.jsonl does not exist"):
         benchmarks.load("math500", tmp_path)
     (tmp_path / "revisions.json").write_text(json.dumps({"triviaqa": "main"}))
     with pytest.raises(ValueError, match="revisions.json.*triviaqa: main.*40 hexadecimal"):
-        rows.revision("triviaqa", tmp_path)
+        hub.revision("triviaqa", tmp_path)
 
 
-def test_a_sample_of_rows_is_uniform_seeded_and_in_order(file, tmp_path, hub):
+def test_a_sample_of_rows_is_uniform_seeded_and_in_order(file, tmp_path, hub_requests):
     file(
         *({"inputs": f"q{i}", "targets": "x", "task": "trivia_qa"} for i in range(40)), name="flan"
     )
@@ -413,7 +413,7 @@ def wants(**values: float) -> list[float]:
     return [values.get(f"d{i}", 0.5) for i in range(1, 91)]
 
 
-def alignx(*history, prompt="What now?", chosen="Sleep.", rejected="Run.") -> dict:
+def alignx_row(*history, prompt="What now?", chosen="Sleep.", rejected="Run.") -> dict:
     entries = [
         {"prompt": "p", "chosen": "c", "rejected": "r", "Preference Direction": values}
         for values in history
@@ -425,12 +425,12 @@ def alignx(*history, prompt="What now?", chosen="Sleep.", rejected="Run.") -> di
         "Preference Direction": wants(),
         "Demographic Information": "",
         "User-Generated Content": [],
-        sources.HISTORY: entries,
+        alignx.HISTORY: entries,
     }
 
 
 def test_the_ninety_directions():
-    pairs = sources.directions()
+    pairs = alignx.directions()
     assert len(pairs) == 90 and all(len(pair) == 2 and pair[0] != pair[1] for pair in pairs)
     assert pairs[0] == ("is young", "is older") and pairs[9] == ("likes sleep", "dislikes sleep")
     assert (
@@ -474,24 +474,24 @@ def test_the_ninety_directions():
     ],
 )
 def test_alignx_persona_from_the_mean_of_the_history(history, text):
-    assert sources.preference_persona(history).text == text
+    assert alignx.preference_persona(history).text == text
 
 
 def test_a_history_that_says_nothing_gives_no_persona():
-    assert sources.preference_persona([wants(d1=1), wants(d1=0)]) is None
+    assert alignx.preference_persona([wants(d1=1), wants(d1=0)]) is None
 
 
 def test_alignx(file):
     items, dropped = train(
         "alignx",
         file,
-        alignx(wants(d1=1)),
-        alignx(wants(d1=1), chosen="Run.", rejected="Sleep."),
-        alignx(),
-        alignx(wants()),
-        alignx(wants(d1=1)),
-        alignx(wants(d1=1), chosen="Run."),
-        alignx(wants(d1=1), chosen=""),
+        alignx_row(wants(d1=1)),
+        alignx_row(wants(d1=1), chosen="Run.", rejected="Sleep."),
+        alignx_row(),
+        alignx_row(wants()),
+        alignx_row(wants(d1=1)),
+        alignx_row(wants(d1=1), chosen="Run."),
+        alignx_row(wants(d1=1), chosen=""),
     )
     assert dropped == {
         "no preference in the history": 2,
@@ -512,7 +512,7 @@ def test_alignx(file):
 @pytest.mark.parametrize("values", [[1.0] * 89, None, [2.0] * 90, ["1"] * 90])
 def test_alignx_directions_of_another_form_are_an_error(file, values):
     with pytest.raises(ValueError, match="line 1: 'Preference Direction' must be 90 numbers"):
-        train("alignx", file, alignx(values))
+        train("alignx", file, alignx_row(values))
 
 
 # --- sampling ---
@@ -540,7 +540,7 @@ def items_of(**sizes: int) -> list[Item]:
     ],
 )
 def test_sampling(by, n, expected):
-    drawn = sources.sample(items_of(a=60, b=30, c=10), n, random.Random(0), by)
+    drawn = quotas.draw(items_of(a=60, b=30, c=10), n, random.Random(0), by)
     assert Counter(item.facts["task"] for item in drawn) == expected and len(
         {item.id for item in drawn}
     ) == len(drawn)
@@ -548,20 +548,20 @@ def test_sampling(by, n, expected):
 
 def test_sampling_is_seeded_and_mixed():
     items = items_of(a=50, b=50)
-    drawn = sources.sample(items, 60, random.Random(1), "source")
+    drawn = quotas.draw(items, 60, random.Random(1), "source")
     assert (
         drawn
-        == sources.sample(items, 60, random.Random(1), "source")
-        != sources.sample(items, 60, random.Random(2), "source")
+        == quotas.draw(items, 60, random.Random(1), "source")
+        != quotas.draw(items, 60, random.Random(2), "source")
     )
     assert 5 < sum(item.facts["source"] == "a" for item in drawn[:30]) < 25, (
         "parts must not stand one after the other"
     )
-    assert len(sources.sample(items, 7, random.Random(1))) == 7
+    assert len(quotas.draw(items, 7, random.Random(1))) == 7
 
 
 def test_sampling_refuses():
     with pytest.raises(ValueError, match="'kind'.*task.*source"):
-        sources.sample(items_of(a=2), 1, random.Random(0), "kind")
+        quotas.draw(items_of(a=2), 1, random.Random(0), "kind")
     with pytest.raises(ValueError, match="no fact 'task'"):
-        sources.sample([Item("i", "x", "objective", "text", "?", "x")], 1, random.Random(0), "task")
+        quotas.draw([Item("i", "x", "objective", "text", "?", "x")], 1, random.Random(0), "task")

@@ -305,14 +305,16 @@ def test_write_json_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_looking_builds_nothing(tmp_path):
-    stage = lambda **settings: stages.once(tmp_path / "a", lambda folder: None, settings=settings)  # noqa: E731
-    with pytest.raises(stages.NotThere), stages.looking():
+    def stage(**settings):
+        return stages.once(tmp_path / "a", lambda folder: None, settings=settings)
+
+    with pytest.raises(stages.NotBuiltError), stages.without_building():
         stage(n=1)
     assert not (tmp_path / "a").exists()
     stage(n=1)
-    with stages.looking():
+    with stages.without_building():
         assert stage(n=1) == tmp_path / "a"
-    with pytest.raises(stages.NotThere), stages.looking():
+    with pytest.raises(stages.NotBuiltError), stages.without_building():
         stage(n=2)
     assert stages.read_manifest(tmp_path / "a")["settings"] == {"n": 1}, (
         "a stale result stays until it is built again"

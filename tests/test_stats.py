@@ -230,7 +230,7 @@ def several(answers: dict[str, list[tuple]], **same) -> pd.DataFrame:
             "item_id": row[1],
             "correct": row[2],
             "train_seed": row[3] if len(row) > 3 else 0,
-            **dict(zip(("kind", "condition"), stats.BLOCKS[row[0]])),
+            **dict(zip(("kind", "condition"), stats.BLOCKS[row[0]], strict=True)),
         }
         for model, answered in answers.items()
         for row in answered
@@ -305,7 +305,7 @@ def test_blocks_weigh_alike_whatever_they_hold():
     ],
 )
 def test_verdicts_follow_the_intervals(limits, said):
-    found = dict(zip(("ci_low", "ci_high", "wide_low", "wide_high"), limits)) | {
+    found = dict(zip(("ci_low", "ci_high", "wide_low", "wide_high"), limits, strict=True)) | {
         "mean": sum(limits[:2]) / 2
     }
     assert stats.verdict(found) == said
@@ -452,7 +452,7 @@ def test_seed_weights_give_students_interval(values):
     assert np.quantile(drawn[1:], [0.025, 0.975]) == pytest.approx(
         [low, high], abs=0.03 * (high - low)
     )
-    bootstrap = stats.times(np.random.default_rng(0), len(x), 40_000) @ x
+    bootstrap = stats.item_weights(np.random.default_rng(0), len(x), 40_000) @ x
     assert np.ptp(np.quantile(bootstrap[1:], [0.025, 0.975])) < 0.7 * (high - low)
 
 

@@ -9,19 +9,21 @@ import pandas as pd
 import pytest
 import torch
 
-from pdlib import config, dataset, models, modes, paper, systems, train
-from pdlib.dataset import construct, experts
+from pdlib import config, dataset, evaluate, models, modes, paper, systems, train
+from pdlib.dataset import construct
 from pdlib.evaluate import read_records, router
 from pdlib.paper import catalogue
+from pdlib.pocket.expert import PocketExpert
 from pdlib.pocket.world import World
 from pdlib.report.evidence import evidence
-from pdlib.run import launch, stages
+from pdlib.run import parallel, stages
 from pdlib.schema import Example, Mode, Persona
+from pdlib.train import backbone
 
 
 def examples(n: int = 8) -> list[Example]:
     """n objective questions in each mode, n personalised ones."""
-    world, expert = World(1, "train"), experts.PocketExpert()
+    world, expert = World(1, "train"), PocketExpert()
     items = [world.item("mmlu_pro") for _ in range(2 * n)] + [
         world.item("personafeedback") for _ in range(n)
     ]
@@ -206,16 +208,25 @@ def test_routed_records_are_the_forced_ones_of_the_routed_mode():
 
 
 @pytest.fixture(scope="module")
-def two_seeds(tmp_path_factory) -> config.Config:
-    return config.load("smoke", output_dir=str(tmp_path_factory.mktemp("seeds")), train_seeds=2)
-
-
-@pytest.fixture
 def one_thread():
+    """With two threads some processors round otherwise than in a process of one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory, one_thread) -> config.Config:
+    return config.load("smoke", output_dir=str(tmp_path_factory.mktemp("seeds")), train_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory, one_thread) -> config.Config:
+    """A run of the first of the two seeds whose models two processes trained."""
+    cfg = config.load("smoke", output_dir=str(tmp_path_factory.mktemp("beside")), workers=2)
+    systems.prepare(cfg, ["sft_only", "alignxpert_ica", "backbone"])
+    return cfg
 
 
 def test_every_training_seed_has_its_model_and_records(two_seeds):
@@ -291,10 +302,10 @@ def test_every_training_seed_has_its_training_sets(two_seeds):
 
 def test_a_backbone_that_is_not_trained_here_is_evaluated_once(two_seeds, monkeypatch):
     monkeypatch.setattr(
-        systems.evaluate, "run_records", lambda cfg, name, folder, train_seed, **more: train_seed
+        evaluate, "run_records", lambda cfg, name, folder, train_seed, **more: train_seed
     )
-    monkeypatch.setattr(systems.backbone, "is_trained", lambda name: False)
-    monkeypatch.setattr(systems, "fit", lambda cfg, name, seed: None)
+    monkeypatch.setattr(backbone, "is_trained", lambda name: False)
+    monkeypatch.setattr(systems.evaluation, "fit", lambda cfg, name, seed: None)
     assert systems.evaluated(two_seeds, "backbone") == [None] and systems.evaluated(
         two_seeds, "sft_only"
     ) == [0, 1]
@@ -325,34 +336,25 @@ def test_an_arm_changes_its_settings_and_nothing_of_the_others(two_seeds):
     assert usual["unaligned"] > usual["aligned"]
 
 
-def test_two_runs_of_one_seed_give_identical_records(two_seeds, tmp_path):
-    again = config.load("smoke", output_dir=str(tmp_path))
-    for name in ("sft_only", "personal_prompt"):
-        one, two = (read_records(systems.evaluated(cfg, name)[:1]) for cfg in (two_seeds, again))
-        pd.testing.assert_frame_equal(one, two)
-
-
-def test_models_trained_side_by_side_are_those_trained_here(tmp_path, one_thread):
-    """Two processes of one thread each leave the same weights as this process with one. (With two,
-    some processors round otherwise.)
-    """
-    beside, here = (
-        config.load("smoke", output_dir=str(tmp_path / place), workers=2)
-        for place in ("beside", "here")
-    )
-    systems.prepare(beside, ["sft_only", "alignxpert_ica", "backbone"])
+def test_models_trained_side_by_side_are_those_trained_here(two_seeds, side_by_side):
     for name in ("sft_only", "alignxpert_ica"):
-        weights = [
-            (folder / "model.safetensors").read_bytes()
-            for folder in (systems.folder(beside, name), systems.fit(here, name))
-        ]
-        assert weights[0] == weights[1], name
+        there = systems.folder(side_by_side, name) / "model.safetensors"
+        here = systems.fit(two_seeds, name) / "model.safetensors"
+        assert there.read_bytes() == here.read_bytes(), name
+
+
+def test_two_runs_of_one_seed_give_identical_records(two_seeds, side_by_side):
+    for name in ("sft_only", "personal_prompt"):
+        here, there = (
+            read_records(systems.evaluated(cfg, name)[:1]) for cfg in (two_seeds, side_by_side)
+        )
+        pd.testing.assert_frame_equal(here, there)
 
 
 def test_prepared_are_all_stages_of_all_systems_in_their_order(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(
-        launch, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings)
+        parallel, "side_by_side", lambda tasks, **settings: asked.update(tasks=tasks, **settings)
     )
     cfg = config.load(
         "pocket", output_dir=str(tmp_path), workers=3, train_seeds=2, controls=["all"]
@@ -410,7 +412,7 @@ def test_controls_are_the_pocket_worlds():
 
 def test_nothing_is_started_for_one_model_or_one_worker(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        launch, "side_by_side", lambda *args, **kwargs: pytest.fail("started processes")
+        parallel, "side_by_side", lambda *args, **kwargs: pytest.fail("started processes")
     )
     systems.prepare(config.load("smoke", output_dir=str(tmp_path), workers=1), ["sft_only", "cot"])
     systems.prepare(config.load("smoke", output_dir=str(tmp_path), workers=4), ["sft_only"])

@@ -3,48 +3,43 @@
 import contextlib
 import copy
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import exact, rounding, summands
+from conftest import FORKSERVER, exact, rounding, summands
 from safetensors.torch import load_file
 from transformers import TrainerState
 from trl.trainer import utils as trl_utils
 
 from pdlib import config, models, systems, train
 from pdlib.pocket import diet
-from pdlib.pocket.world import TEMPLATES, lexicon
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.templates import TEMPLATES
 from pdlib.run.progress import Progress, read_log
-from pdlib.train import common
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-RUN = """
-import sys
-from pdlib import config, systems
-cfg = config.load("smoke", output_dir=sys.argv[1], sft_batch=8, rl_steps=6, checkpoint_every=2)
-systems.fit(cfg, "personadual")
-"""
+from pdlib.train import backbone, supervised
+from pdlib.train.rows import tokenize
+from pdlib.train.run import TrainingRun, last_checkpoint
 
 
-def start(folder):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def train_personadual(folder: Path):
+    """Fit SFT and RL to `folder`; what is printed goes to a file there."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "printed.txt").open("w") as file, contextlib.redirect_stdout(file):
+        cfg = config.load(
+            "smoke", output_dir=str(folder), sft_batch=8, rl_steps=6, checkpoint_every=2
+        )
+        systems.fit(cfg, "personadual")
+
+
+def start(folder: Path):
+    """A process of its own that trains."""
+    process = FORKSERVER.Process(target=train_personadual, args=(folder,), daemon=True)
+    process.start()
+    return process
 
 
 def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
@@ -52,7 +47,8 @@ def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     left alone.
     """
     alone = start(tmp_path / "alone")
-    assert alone.wait(1000) == 0, alone.stdout.read()
+    alone.join(1000)
+    assert alone.exitcode == 0
     shutil.copytree(tmp_path / "alone" / "smoke", tmp_path / "killed" / "smoke")
     whole, killed = (tmp_path / name / "smoke" / "pocket-qwen3" for name in ("alone", "killed"))
     shutil.rmtree(killed / "sft_only-0")
@@ -60,14 +56,15 @@ def test_killed_runs_go_on_and_end_with_the_same_numbers(tmp_path):
     for stage in ("sft_only-0", "personadual-0"):
         process, deadline = start(tmp_path / "killed"), time.monotonic() + 1000
         while not list((killed / stage / "checkpoints").glob("checkpoint-*/trainer_state.json")):
-            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+            assert process.is_alive() and time.monotonic() < deadline
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         assert not (killed / stage / "manifest.json").exists()
     last = start(tmp_path / "killed")
-    assert last.wait(1000) == 0, last.stdout.read()
-    assert "going on with unfinished work" in last.stdout.read()
+    last.join(1000)
+    assert last.exitcode == 0
+    assert "going on with unfinished work" in (tmp_path / "killed" / "printed.txt").read_text()
     for stage in ("sft_only-0", "personadual-0"):
         one, two = (load_file(f / stage / "model.safetensors") for f in (whole, killed))
         assert all(torch.equal(one[name], two[name]) for name in one), stage
@@ -83,7 +80,7 @@ def test_an_interrupted_checkpoint_is_dropped_and_said(tmp_path, capsys):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-10").mkdir()
-    assert common.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert "incomplete" in capsys.readouterr().out and not (tmp_path / "checkpoint-4").exists()
 
 
@@ -146,11 +143,11 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(
     tmp_path, tiny_model, tokenizer, monkeypatch
 ):
     """On a CPU too; if TRL changes where it decides that, this fails, and
-    `trainer.scoring_labels_only` has to follow.
+    `supervised.scoring_labels_only` has to follow.
     """
     cfg = config.load("smoke", output_dir=str(tmp_path), sft_batch=4, sft_micro_batch=4)
     rows = [
-        common.tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2))
+        tokenize(tokenizer, "what is bond? " * (1 + at % 3), " a loan" * (1 + at % 2))
         for at in range(8)
     ]
     scored, fused = [], trl_utils._ChunkedLogProbFunction
@@ -165,30 +162,18 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(
     monkeypatch.setattr(
         trl_utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 512
     )  # the head in pieces, as for large vocabularies
-    start, weights = (
-        models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "start"),
-        [],
-    )
+
+    start = models.save(exact(copy.deepcopy(tiny_model)), tokenizer, tmp_path / "start")
+    weights = []
     for name, context in (
         ("usual", contextlib.nullcontext),
-        ("labels only", common.scoring_labels_only),
+        ("labels only", supervised.scoring_labels_only),
     ):
-        monkeypatch.setattr(common, "scoring_labels_only", context)
+        monkeypatch.setattr(supervised, "scoring_labels_only", context)
         (tmp_path / name).mkdir()
-        load = lambda: (exact(copy.deepcopy(tiny_model)), None)  # noqa: E731  in 64 bits: rounding is far below what is compared
-        common.supervised(
-            cfg,
-            tmp_path / name,
-            start,
-            load,
-            tokenizer,
-            rows,
-            "t",
-            "sft",
-            batch=4,
-            learning_rate=1e-3,
-            warmup=0.02,
-        )
+        fresh = exact(copy.deepcopy(tiny_model))  # in 64 bits: rounding is far below
+        run = TrainingRun(cfg, tmp_path / name, start, "sft", 4, fresh=(fresh, tokenizer))
+        train.train_on_rows(run, rows, "t", learning_rate=1e-3, warmup=0.02)
         weights.append(load_file(tmp_path / name / "model.safetensors"))
     labels = [sum(label != -100 for label in row["labels"]) for row in rows]
     positions = [
@@ -210,17 +195,20 @@ def test_choices_stay_with_their_twin_and_lie_between_the_batches_of_rows():
     batches = [read[at : at + 8] for at in range(0, len(read), 8)]
     kinds = ["choice" in batch[0] for batch in batches]
     assert [
-        all(("choice" in row) is kind for row in batch) for batch, kind in zip(batches, kinds)
+        all(("choice" in row) is kind for row in batch)
+        for batch, kind in zip(batches, kinds, strict=True)
     ] == [True] * 14
     assert sorted(row["row"] for batch in batches for row in batch if "row" in row) == list(
         range(40)
     )
-    asked = [[row["choice"] for row in batch] for batch, kind in zip(batches, kinds) if kind]
+    asked = [
+        [row["choice"] for row in batch] for batch, kind in zip(batches, kinds, strict=True) if kind
+    ]
     assert sorted(sum(asked, [])) == sorted([*range(24)] * 3)
     assert all(
         left + 1 == right and left % 2 == 0
         for batch in asked
-        for left, right in zip(batch[::2], batch[1::2])
+        for left, right in zip(batch[::2], batch[1::2], strict=True)
     )
     assert True in kinds[:7] and True in kinds[7:], "all at one end"
     assert train.with_choices(rows, [], 3, 8, random.Random(0)) == rows
@@ -249,6 +237,6 @@ def test_reading_holds_facts_and_words_of_work_and_nobody_who_fits_or_misleads(t
         for word, label in (part.split() for part in said.split(",")):
             assert (field in (lexicon().words | lexicon().units)[word]) is (label == "yes")
     cfg = config.load("smoke", sft_reading=40)
-    assert len(train.reading_rows(cfg, tokenizer, random.Random(0))) == 40
+    assert len(backbone.reading(cfg)) == 40
     with pytest.raises(ValueError, match="only the pocket world has such rows; set sft_reading=0"):
-        train.reading_rows(config.load("gpu", sft_reading=40), tokenizer, random.Random(0))
+        backbone.reading(config.load("gpu", sft_reading=40))

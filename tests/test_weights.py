@@ -84,7 +84,11 @@ def test_a_broken_file_is_said(tmp_path, content):
 def test_weights_replaced_in_place_are_noticed(tmp_path, tiny_model, tokenizer):
     models.save(tiny_model, tokenizer, tmp_path / "mine")
     cfg = config.load("smoke", output_dir=str(tmp_path / "out"), backbones=[str(tmp_path / "mine")])
-    key = lambda: json.loads((backbone.run(cfg, cfg.backbone) / "manifest.json").read_text())["key"]  # noqa: E731
+
+    def key():
+        manifest = backbone.run(cfg, cfg.backbone) / "manifest.json"
+        return json.loads(manifest.read_text())["key"]
+
     before = key()
     assert key() == before
     file = tmp_path / "mine" / "model.safetensors"

@@ -131,9 +131,9 @@ def test_a_slider_over_given_values_has_nothing_between_them():
 
 @pytest.fixture
 def displayed(monkeypatch):
-    found = []
-    monkeypatch.setattr(widgets, "display", found.append)
-    return found
+    outputs = []
+    monkeypatch.setattr(widgets, "display", outputs.append)
+    return outputs
 
 
 def test_in_an_executed_copy_only_the_twin_is_shown(displayed, monkeypatch):

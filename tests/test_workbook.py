@@ -15,7 +15,7 @@ from pdlib import config, report, systems
 from pdlib.dataset import personas
 from pdlib.evaluate import COLUMNS, read_records
 from pdlib.run.stages import MANIFEST
-from pdlib.workbook import runner
+from pdlib.workbook import exercises, runner
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "pocket-qwen3"  # the folder of what depends on the backbone
@@ -50,7 +50,7 @@ def test_every_notebook_is_executed_and_leaves_its_results(ran):
         assert max(len(cell.outputs) for cell in code) < 30, f"{name} is flooded with outputs"
         assert (ran / RUN / "notebooks" / f"{name}.ipynb").stat().st_size < 2_000_000
         committed = nbformat.read(runner.source(name), as_version=4)
-        answers = [one.number for one in runner.exercises(runner.text_of(committed)) if one.code]
+        answers = [one.number for one in exercises.read(exercises.text_of(committed)) if one.code]
         assert [
             cell.metadata.exercise for cell in code if "answer" in cell.metadata.tags
         ] == answers, f"{name}: answers not run"
@@ -110,7 +110,7 @@ def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
     cfg = config.load("smoke", output_dir=str(ran.parent))
     report.reference.refresh(cfg, tmp_path / "reference")
     records, arguments = report.read_reference(tmp_path / "reference")
-    assert report.compare(again, report.ledger(records, **arguments)) == []
+    assert report.ledger_differences(again, report.ledger(records, **arguments)) == []
 
 
 def test_a_finished_run_is_a_no_op(ran):
@@ -209,7 +209,8 @@ def test_a_failing_notebook_keeps_its_traceback_and_the_last_good_copy(tmp_path,
 
 def exercise(number: int, code: str) -> str:
     return (
-        f"**{number} (easy, 5 minutes).** Why?\n\n<details><summary>Answer</summary>\n\nSo:\n\n```python\n{code}\n```\n\n"
+        f"**{number} (easy, 5 minutes).** Why?\n\n"
+        f"<details><summary>Answer</summary>\n\nSo:\n\n```python\n{code}\n```\n\n"
         "It does.</details>\n\n"
     )
 
@@ -230,9 +231,10 @@ def test_a_wrong_answer_fails_the_run_with_its_notebook_and_number(tmp_path, mon
 def test_exercises_are_read_with_difficulty_minutes_and_code():
     text = (
         exercise(1, "a = 1")
-        + "**2 (hard, 20 minutes).** How?\n\n<details><summary>Answer</summary>In words: `b`.</details>"
+        + "**2 (hard, 20 minutes).** How?\n\n"
+        + "<details><summary>Answer</summary>In words: `b`.</details>"
     )
-    first, second = runner.exercises(text)
+    first, second = exercises.read(text)
     assert (first.number, first.difficulty, first.minutes, first.task, first.code) == (
         1,
         "easy",
@@ -252,5 +254,5 @@ def test_answers_come_last_and_only_when_asked_for(tmp_path):
     notebook = nbformat.read(
         one_notebook(tmp_path / "x.ipynb", "seen = 3", exercise(1, "seen + 1")), as_version=4
     )
-    assert [cell.source for cell in runner.with_answers(notebook).cells[3:]] == ["seen + 1"]
+    assert [cell.source for cell in exercises.with_answers(notebook).cells[3:]] == ["seen + 1"]
     assert len(notebook.cells) == 3, "the notebook itself stays as it is"

@@ -1,7 +1,7 @@
-"""What test_dualgrpo starts under `accelerate launch`: a few greedy DualGRPO steps; weights and
-losses go to a folder.
+"""A few greedy DualGRPO steps, in one process or under `accelerate launch`; test_dualgrpo compares.
 
-`python tests/two_processes.py MODEL OUT BATCH`: BATCH rollouts a process and training batch.
+`python tests/two_processes.py MODEL OUT BATCH`: BATCH rollouts per process and training batch;
+weights and losses go to OUT.
 """
 
 import json
@@ -23,7 +23,7 @@ def reward(prompts, completions, **_) -> list[float]:
     texts = [c[0]["content"] for c in completions]
     return [
         len(p[0]["content"]) % 7 / 7 * text.startswith(Mode.PERSONALIZED.tag) + len(text) % 5 / 5
-        for p, text in zip(prompts, texts)
+        for p, text in zip(prompts, texts, strict=True)
     ]
 
 

@@ -1,0 +1,1 @@
+"""What records say: statistics, tables, and what lies behind the choice of a mode."""

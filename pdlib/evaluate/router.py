@@ -1,12 +1,11 @@
-"""PersonaDual-Router: a small text classifier outside the model chooses the mode; the model is
-forced into it.
+"""PersonaDual-Router: a small text classifier outside the model chooses the mode.
 
-The paper names no router. Ours reads persona and question (TF-IDF of words and word pairs) and is
-fitted, by logistic regression, to the modes of the SFT set, so it has seen what the model has seen.
-Without the persona it is the question-only classifier: what the question alone tells about the
-mode, see `analysis.selection`. The router routes the SFT model: in the paper the routed answers lie
-below both forced modes of the model after RL (Table 1 against Table 8), so that cannot be what it
-routes there.
+The model is forced into it. The paper names no router. Ours reads persona and question (TF-IDF of
+words and word pairs) and is fitted, by logistic regression, to the modes of the SFT set, so it has
+seen what the model has seen. Without the persona it is the question-only classifier: what the
+question alone tells about the mode, see `analysis.selection`. The router routes the SFT model: in
+the paper the routed answers lie below both forced modes of the model after RL (Table 1 against
+Table 8), so that cannot be what it routes there.
 """
 
 from collections.abc import Sequence
@@ -32,51 +31,49 @@ class Router:
         self.persona, self.question = (
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True) for _ in range(2)
         )
-        asked = [(e.item, e.persona) for e in examples]
-        self.persona.fit(["nobody", *(_persona(persona) for _, persona in asked)])
-        self.question.fit([_question(item) for item, _ in asked])
-        modes_taught = [e.mode is Mode.PERSONALIZED for e in examples]
-        if len(set(modes_taught)) < 2:
+        questions = [(e.item, e.persona) for e in examples]
+        self.persona.fit(["nobody", *(_persona_text(persona) for _, persona in questions)])
+        self.question.fit([_question_text(item) for item, _ in questions])
+        is_personalized = [e.mode is Mode.PERSONALIZED for e in examples]
+        if len(set(is_personalized)) < 2:
             raise ValueError("the SFT set teaches one mode only; a router needs examples of both")
-        self.classifier = LogisticRegression(C=10.0, max_iter=1000).fit(
-            self._features(asked), modes_taught
-        )
+        classifier = LogisticRegression(C=10.0, max_iter=1000)
+        self.classifier = classifier.fit(self._features(questions), is_personalized)
 
-    def _features(self, asked: Sequence[tuple[Item, Persona | None]]) -> csr_matrix:
-        question = self.question.transform([_question(item) for item, _ in asked])
+    def _features(self, questions: Sequence[tuple[Item, Persona | None]]) -> csr_matrix:
+        of_question = self.question.transform([_question_text(item) for item, _ in questions])
         if not self.reads_persona:
-            return question.tocsr()
-        return hstack(
-            [self.persona.transform([_persona(persona) for _, persona in asked]), question]
-        ).tocsr()
+            return of_question.tocsr()
+        of_persona = self.persona.transform([_persona_text(persona) for _, persona in questions])
+        return hstack([of_persona, of_question]).tocsr()
 
-    def chances(self, asked: Sequence[tuple[Item, Persona | None]]) -> list[float]:
+    def chances(self, questions: Sequence[tuple[Item, Persona | None]]) -> list[float]:
         """P(personalised) of each (question, asker)."""
-        return self.classifier.predict_proba(self._features(asked))[:, 1].tolist()
+        return self.classifier.predict_proba(self._features(questions))[:, 1].tolist()
 
 
-def _persona(persona: Persona | None) -> str:
+def _persona_text(persona: Persona | None) -> str:
     return modes.persona_text(persona.text) if persona else "nobody"
 
 
-def _question(item: Item) -> str:
+def _question_text(item: Item) -> str:
     return modes.user_message(item, None)
 
 
 def route(records: pd.DataFrame, chances: pd.DataFrame, model_name: str) -> pd.DataFrame:
-    """Records of the routed model: of each forced pair of `records` the one in the mode with the
-    larger chance, as free answers.
+    """Records of the routed model, as free answers.
 
-    chances: one row a benchmark, item_id and condition with `p_personalized`. ValueError where a
-    question has no chance.
+    Of each forced pair of `records` it keeps the one in the mode with the larger chance. chances:
+    one row per benchmark, item_id and condition with `p_personalized`. ValueError where a question
+    has no chance.
     """
+    key = ["benchmark", "item_id", "condition"]
     forced = records[records.forced != "none"].drop(columns="p_personalized")
-    found = forced.merge(
-        chances, on=["benchmark", "item_id", "condition"], how="left", validate="many_to_one"
-    )
-    if found.p_personalized.isna().any():
+    pairs = forced.merge(chances, on=key, how="left", validate="many_to_one")
+    without = int(pairs.p_personalized.isna().sum())
+    if without:
         raise ValueError(
-            f"{int(found.p_personalized.isna().sum())} records have no routed chance; route the questions that were asked"
+            f"{without} records have no routed chance; route the questions that were asked"
         )
-    chosen = found[(found.forced == "personalized") == (found.p_personalized > 0.5)]
-    return chosen.assign(forced="none", model=model_name)
+    routed = pairs[(pairs.forced == "personalized") == (pairs.p_personalized > 0.5)]
+    return routed.assign(forced="none", model=model_name)

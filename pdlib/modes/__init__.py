@@ -1,6 +1,8 @@
-"""Mode tags, the prompt every stage uses, and the parser of completions."""
+"""Mode tags, the prompt that every stage uses, and the parser of completions."""
 
-from pdlib.modes.text import (
+from pdlib.modes.parser import Parsed, parse
+from pdlib.modes.prefixes import choice_tokens, decision_index, prefix_ids
+from pdlib.modes.prompts import (
     ANSWER_CLOSE,
     ANSWER_OPEN,
     CHOICE_INSTRUCTION,
@@ -8,14 +10,10 @@ from pdlib.modes.text import (
     LETTERS,
     PROMPTS,
     TEMPLATE_SETTINGS,
-    Parsed,
     as_data,
     completion_text,
-    decision_index,
     messages,
-    parse,
     persona_text,
-    prefix_ids,
     render_prompt,
     render_question,
     user_message,
@@ -31,6 +29,7 @@ __all__ = [
     "Parsed",
     "TEMPLATE_SETTINGS",
     "as_data",
+    "choice_tokens",
     "completion_text",
     "decision_index",
     "messages",

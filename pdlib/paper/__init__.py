@@ -1,4 +1,4 @@
-"""The paper's numbers (`paper.yaml`), and its equations -> function -> notebook."""
+"""The paper's numbers, its equations with their function and notebook, and its systems."""
 
 from pdlib.paper.numbers import (
     EQUATIONS,

@@ -1,5 +1,6 @@
-"""The systems of the paper's tables, a line of settings each. `systems` trains and evaluates them;
-tables and figures take names from here.
+"""The systems of the paper's tables, each as a line of settings.
+
+`pdlib.systems` trains and evaluates them; tables and figures take their names from here.
 
 The paper describes its baselines in a line each (section 4). What it leaves open, and what we
 chose:
@@ -11,30 +12,33 @@ chose:
    evaluation. The paper has histories, we have what the asker says.
 3. PersonaDual-Prompt is asked to write a mode tag. An answer without one counts, with mode "none":
    nobody taught it the format.
-4. PersonaDual-Router: see `router`.
+4. PersonaDual-Router: see `pdlib.evaluate.router`.
 """
 
 from dataclasses import dataclass, field
 
-GENERAL, PERSONALIZED, DUAL = (
-    "general purpose",
-    "personalisation-oriented",
-    "dual-mode",
-)  # the families of Table 1
+# the families of Table 1
+GENERAL, PERSONALIZED, DUAL = "general purpose", "personalisation-oriented", "dual-mode"
 
 
 @dataclass(frozen=True)
 class System:
-    """label: in figures.  title: the row of the paper's tables, if there is one.  family: one of
-    Table 1's.
+    """A model of the records: how it is trained and how it is asked.
 
-    start: the system that training starts from, or whose model is used as it is.  sft: a view of
-    the SFT set (train.VIEWS). rl: what train.run_rl is given.  dpo: trained by DPO.  prompt: of
-    modes.PROMPTS.  preferences: askers state preferences. two_modes: a tag is expected, and both
-    modes can be forced.  forced: forced modes are evaluated, too.  routed: see `router`. withhold:
-    trained without some words and professions (pocket world), to ask what is memorised. dialogues:
-    a share of the SFT rows comes after an earlier question, see `dialogues.run_sft_set`. settings:
-    of the config that differ for this system's data and training.
+    label: its name in figures. title: its row in the paper's tables, if there is one. family: one
+    of Table 1's. what: a line on it, for tables of systems.
+
+    start: the system that training starts from, or whose model is used as it is. sft: a view of the
+    SFT set (train.VIEWS). rl: what train.run_rl is given. dpo: it is trained by DPO. settings: of
+    the config that differ for this system's data and training.
+
+    prompt: one of modes.PROMPTS. preferences: its askers state preferences. two_modes: a tag is
+    expected, and both modes can be forced. forced: it is evaluated in forced modes, too. routed:
+    see `pdlib.evaluate.router`.
+
+    withhold: it is trained without some words and professions (pocket world), to ask what is
+    memorised. dialogues: a share of its SFT rows comes after an earlier question, see
+    `dialogues.run_history_set`.
     """
 
     label: str
@@ -56,12 +60,13 @@ class System:
 
     @property
     def trained(self) -> bool:
+        """Whether it has a training of its own."""
         return self.sft is not None or self.rl is not None or self.dpo
 
 
 PLAIN = {"two_modes": False}
 BOTH = {"family": DUAL, "two_modes": True}
-SYSTEMS = {  # name in the records -> system, in the order of tables and figures
+SYSTEMS: dict[str, System] = {  # name in the records -> system, in the order of tables and figures
     "backbone": System("backbone", GENERAL, "the backbone as it is", "Qwen3-8B-Instruct"),
     "cot_sft": System("CoT, SFT only", GENERAL, "CoT before RL", sft="untagged"),
     "cot": System(
@@ -183,10 +188,10 @@ SYSTEMS = {  # name in the records -> system, in the order of tables and figures
         **BOTH,
     ),
 }
-PAPER_RULE = {"sft_general_conditions": ["aligned", "unaligned"]}
-HALF = {"rl_unaligned_share": 0.5}
 # arms: PersonaDual with one thing changed, to see which departure from the paper, or which part of
 # an ablation, does what
+PAPER_RULE = {"sft_general_conditions": ["aligned", "unaligned"]}
+HALF = {"rl_unaligned_share": 0.5}
 SYSTEMS |= {
     "weight_1": System(
         "prefix weight 1",
@@ -250,10 +255,8 @@ ARMS = (
     "paper_rule_sft",
     "paper_rule",
 )
-CONTROLS = (
-    "withheld",
-    "null_backbone",
-)  # is it memorised? and a backbone (no system) that read personas which mean nothing
+# is it memorised? and a backbone (no system) that read personas which mean nothing
+CONTROLS = ("withheld", "null_backbone")
 TABLE_1 = (
     "backbone",
     "cot",
@@ -268,6 +271,12 @@ TABLE_1 = (
 )
 TABLE_2 = ("sft_only", "personadual", "no_dual_advantage", "no_dual_advantage_no_prefix_sampling")
 TABLES = tuple(dict.fromkeys((*TABLE_1, *TABLE_2)))  # each once
+ABLATIONS = tuple(name for name in TABLE_2 if name != "personadual")
+FIGURE_ORDER = tuple(name for name in SYSTEMS if name in TABLES)
+FAMILIES = {
+    family: tuple(name for name in FIGURE_ORDER if SYSTEMS[name].family == family)
+    for family in (GENERAL, PERSONALIZED, DUAL)
+}
 
 
 def of(name: str) -> System:
@@ -278,5 +287,5 @@ def of(name: str) -> System:
 
 
 def label(model: str) -> str:
-    """How figures name a model of the records: a system's label, any other model by its own name."""
+    """How figures name a model of the records: by its system's label, else by its own name."""
     return SYSTEMS[model].label if model in SYSTEMS else model

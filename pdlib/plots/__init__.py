@@ -1,27 +1,16 @@
-"""One function a figure: table in, figure out."""
+"""One function per figure: tables in, a figure out; nothing here runs a model."""
 
-from pdlib.plots.accuracy import (
-    ablations,
-    accuracy,
-    forced_modes,
-    interference,
-    mixing,
-    mode_shares,
-)
+from pdlib.plots.accuracy import ablations, accuracy, interference, mixing
 from pdlib.plots.bench import shared_prefix
 from pdlib.plots.carry_over import carry_over
 from pdlib.plots.counterfactual import counterfactuals, held_out, order
 from pdlib.plots.hands_on import advantages_by_hand, at_threshold, replay
 from pdlib.plots.idea import idea
+from pdlib.plots.mistakes import calibration, selection_errors, tradeoff
+from pdlib.plots.modes import forced_modes, mode_shares
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
 from pdlib.plots.replication import replication
-from pdlib.plots.selection import (
-    calibration,
-    selection_errors,
-    selection_shares,
-    selectors,
-    tradeoff,
-)
+from pdlib.plots.selection import selection_shares, selectors
 from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
 

@@ -1,6 +1,4 @@
-"""Accuracy and mode shares by system, family and persona condition: drawn from records, or from the
-cells made of them.
-"""
+"""Accuracy by system, family and persona condition, from records or from the cells made of them."""
 
 from collections.abc import Sequence
 
@@ -9,132 +7,59 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pdlib.analysis import cells as tables
-from pdlib.analysis.cells import (
-    BLOCKS,
-    CONDITIONS,
-    FAMILIES,
-    FAMILY,
-    NAMES,
-    OBJECTIVE,
-    PERSONALIZED,
-    Cell,
-    Cells,
-    Missing,
-)
-from pdlib.plots.style import BLUE, CONDITION_STYLE, GREEN, ORANGE, bars, legend
+from pdlib.analysis import stats
+from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, MissingRecordsError
+from pdlib.paper.catalogue import FAMILIES, FIGURE_ORDER, SYSTEMS, label
+from pdlib.plots.style import GUESSING, bars, figure_legend, persona_legend
+from pdlib.plots.systems import FAMILY_STYLE, KINDS, heights, name_systems, system_dot
 from pdlib.plots.training import differences
 
-FAMILY_STYLE = {
-    "general purpose": (BLUE, "o"),
-    "personalisation-oriented": (ORANGE, "^"),
-    "dual-mode": (GREEN, "s"),
-}
-MARKERS = {"none": "o", "unaligned": "^", "aligned": "s"}
-GUESSING = "guessing"
-KINDS = {"objective questions": OBJECTIVE, "personalised questions": PERSONALIZED}
-
-
-def _rows(
-    cells: Cells, run: str, families: Sequence[str] = tuple(FAMILIES)
-) -> tuple[dict[str, float], list[float]]:
-    """(model -> height, heights of the lines between families), from the top down; models that
-    `run` lacks take no room.
-    """
-    heights, borders, y = {}, [], 0.0
-    for family in families:
-        present = [model for model in FAMILIES[family] if model in cells.models[run]]
-        if present and heights:
-            borders.append(y)
-            y -= 0.4
-        for model in present:
-            y -= 1
-            heights[model] = y + 0.3
-    if not heights:
-        raise Missing(
-            f"run {run} holds none of the systems of {', '.join(families)}, found {', '.join(cells.models[run])}"
-        )
-    return heights, borders
-
-
-def _dot(axis, found: dict, y: float, colour: str, marker: str, **more):
-    axis.hlines(y, found["ci_low"], found["ci_high"], color=colour, linewidth=1.8)
-    axis.plot(
-        found["mean"],
-        y,
-        marker,
-        color=colour,
-        markeredgecolor="black",
-        markeredgewidth=0.6,
-        markersize=6,
-        **more,
-    )
-
-
-def _systems_axis(axis, heights: dict[str, float], borders: list[float]):
-    axis.set_yticks(list(heights.values()), [NAMES[model] for model in heights])
-    axis.set_ylim(min(heights.values()) - 0.7, max(heights.values()) + 0.7)
-    for border in borders:
-        axis.axhline(border - 0.4, color="black", linewidth=0.5, linestyle=":")
-    for label, model in zip(axis.get_yticklabels(), heights):
-        label.set_fontweight("bold" if model == "personadual" else "normal")
-    axis.grid(axis="x", linewidth=0.4, alpha=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
+WITHOUT = "PersonaDual, no persona"
 
 
 def accuracy(
     records: pd.DataFrame | Cells, run: str | None = None, chance: pd.Series | None = None
 ) -> Figure:
-    """Table 1: the three averages of every system by family, with 95 % intervals; dashed
-    PersonaDual asked without persona.
+    """Table 1: the three averages of every system, by family, with 95 % intervals.
 
-    run: needed where the records hold several.  chance: of `stats.chance_table`; dotted in each
-    block.
+    The dashed line with its band is PersonaDual asked without a persona; a dotted line in each
+    block marks guessing.
+
+    run: needed where the records hold several. chance: of `stats.chance_table`, for the dotted
+    line.
     """
     cells = Cells.of(records)
     run = cells.one_run(run)
-    heights, borders = _rows(cells, run)
+    rows, borders = heights(cells, run)
     figure, axes = plt.subplots(
-        1, 3, figsize=(10, 1.6 + 0.27 * len(heights)), layout="constrained", sharey=True
+        1, 3, figsize=(10, 1.6 + 0.27 * len(rows)), layout="constrained", sharey=True
     )
-    for axis, (title, (benchmarks, condition)) in zip(axes, BLOCKS.items()):
-        benchmarks = cells.held(run, benchmarks)
-        if condition != "none" and "personadual" in heights and title.startswith("objective"):
-            bound = cells[Cell(run, "personadual", benchmarks, "none")].row()
+    for axis, (block, (kind, condition)) in zip(axes, stats.BLOCKS.items(), strict=True):
+        if "personadual" in rows and kind == "objective":
+            bound = cells[cells.average(run, "personadual", kind, "none")].row()
             axis.axvspan(bound["ci_low"], bound["ci_high"], color="black", alpha=0.08, linewidth=0)
-            axis.axvline(
-                bound["mean"],
-                color="black",
-                linestyle="--",
-                linewidth=1,
-                label="PersonaDual, no persona",
-            )
+            axis.axvline(bound["mean"], color="black", linestyle="--", linewidth=1, label=WITHOUT)
         if chance is not None:
-            kind = "objective" if benchmarks[0] in OBJECTIVE else "personalized"
-            axis.axvline(
-                chance[kind, condition], color="black", linestyle=":", linewidth=1, label=GUESSING
-            )
-        for model, y in heights.items():
-            colour, marker = FAMILY_STYLE[FAMILY[model]]
-            _dot(
-                axis,
-                cells[Cell(run, model, benchmarks, condition)].row(),
-                y,
-                colour,
-                marker,
-                label=FAMILY[model],
-            )
+            level = chance[kind, condition]
+            axis.axvline(level, color="black", linestyle=":", linewidth=1, label=GUESSING)
+        for model, y in rows.items():
+            row = cells[cells.average(run, model, kind, condition)].row()
+            family = SYSTEMS[model].family
+            system_dot(axis, row, y, *FAMILY_STYLE[family], label=family)
+        n = len(cells.held(run, tables.BENCHMARKS[kind]))
         axis.set(
-            title=title.replace(", ", ",\n"),
-            xlabel=f"accuracy, mean of {len(benchmarks)} benchmark{'s' * (len(benchmarks) > 1)}",
+            title=tables.TITLES[block].replace(", ", ",\n"),
+            xlabel=f"accuracy, mean of {n} benchmark{'s' if n > 1 else ''}",
         )
-        _systems_axis(axis, heights, borders)
-    handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
-    order = [name for name in (*FAMILIES, "PersonaDual, no persona", GUESSING) if name in handles]
+        name_systems(axis, rows, borders)
+    handles, names = axes[0].get_legend_handles_labels()
+    by_name = dict(zip(names, handles, strict=True))
+    shown = [name for name in (*FAMILIES, WITHOUT, GUESSING) if name in by_name]
     figure.legend(
-        [handles[name] for name in order],
-        order,
+        [by_name[name] for name in shown],
+        shown,
         loc="outside lower center",
-        ncols=len(order),
+        ncols=len(shown),
         frameon=False,
     )
     return figure
@@ -143,94 +68,97 @@ def accuracy(
 def interference(
     records: pd.DataFrame | Cells, benchmarks: Sequence[str] = OBJECTIVE + PERSONALIZED
 ) -> Figure:
-    """Fig. 1: change of accuracy against no persona, in points, of each run's backbone and
-    AlignXpert; 95 % paired intervals.
+    """Fig. 1: how a persona changes the accuracy of each run's backbone and of AlignXpert.
+
+    Changes against no persona, in points, with paired 95 % intervals, for objective and for
+    personalised questions.
 
     The paper's Fig. 1 has two benchmarks of each kind; here all of `benchmarks` that were asked are
     averaged. A kind of which nothing was asked has no panel.
     """
     cells = Cells.of(records)
-    groups = [
-        (run, "backbone", run)
-        for run in sorted(cells.models, reverse=True)
-        if "backbone" in cells.models[run]
-    ]
+    runs = sorted(cells.models, reverse=True)
+    backbones = [(run, "backbone", run) for run in runs if "backbone" in cells.models[run]]
     experts = [
-        (run, model, NAMES[model])
-        for run in sorted(cells.models, reverse=True)
+        (run, model, label(model))
+        for run in runs
         for model in ("alignxpert_ica", "alignxpert_pba")
         if model in cells.models[run]
     ]
     if len({run for run, *_ in experts}) > 1:
         experts = [(run, model, f"{name}\n{run}") for run, model, name in experts]
-    if not groups + experts:
-        raise Missing(
-            f"no records of backbone, alignxpert_ica or alignxpert_pba in any of the runs {', '.join(cells.models)}"
+    systems = backbones + experts
+    if not systems:
+        raise MissingRecordsError(
+            "no records of backbone, alignxpert_ica or alignxpert_pba in any of the runs "
+            f"{', '.join(cells.models)}"
         )
-    there = {kind: of_kind for kind, of_kind in KINDS.items() if cells.benchmarks & set(of_kind)}
+    kinds = {kind: of_kind for kind, of_kind in KINDS.items() if cells.benchmarks & set(of_kind)}
     figure, axes = plt.subplots(
         1,
-        len(there),
-        figsize=(max(4, 1.3 * len(groups + experts)) * len(there), 3.4),
+        len(kinds),
+        figsize=(max(4, 1.3 * len(systems)) * len(kinds), 3.4),
         layout="constrained",
         squeeze=False,
     )
-    axes = axes[0]
-    for axis, (kind, of_kind) in zip(axes, there.items()):
-        wanted, series = [name for name in of_kind if name in benchmarks], {}
-        for condition in ("unaligned", "aligned"):
-            series[condition] = []
-            for run, model, _ in groups + experts:
-                with_persona, without = (
-                    Cell(run, model, cells.held(run, wanted), which)
-                    for which in (condition, "none")
-                )
-                series[condition].append(cells.sum([(100, with_persona), (-100, without)]).row())
-        bars(axis, [name for *_, name in groups + experts], series)
-        if groups and experts:
-            axis.axvline(len(groups) - 0.5, color="black", linewidth=0.6, linestyle=":")
+    for axis, (kind, of_kind) in zip(axes[0], kinds.items(), strict=True):
+        wanted = [name for name in of_kind if name in benchmarks]
+        series = {
+            condition: [_change(cells, run, model, wanted, condition) for run, model, _ in systems]
+            for condition in ("unaligned", "aligned")
+        }
+        bars(axis, [name for *_, name in systems], series)
+        if backbones and experts:
+            axis.axvline(len(backbones) - 0.5, color="black", linewidth=0.6, linestyle=":")
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set(title=kind, ylabel="accuracy against no persona (points)")
         axis.tick_params(axis="x", labelsize=8)
-    legend(figure, axes[0])
+    persona_legend(figure, axes[0, 0])
     return figure
 
 
-def mixing(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
-    """Fig. 3a: accuracy against the share of personalised questions, one line a system of Table 1,
-    bands 95 % intervals.
+def _change(cells: Cells, run: str, model: str, benchmarks: Sequence[str], condition: str) -> dict:
+    """Accuracy under `condition` minus that without a persona, in points, with its interval."""
+    held = cells.held(run, benchmarks)
+    sides = [(100, Cell(run, model, held, condition)), (-100, Cell(run, model, held, "none"))]
+    return cells.sum(sides).row()
 
-    Left the objective questions are asked under unaligned personas, right under aligned ones.
+
+def mixing(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
+    """Fig. 3a: accuracy against the share of personalised questions, one line per system.
+
+    Bands are 95 % intervals. Left the objective questions are asked under unaligned personas, right
+    under aligned ones.
     """
     cells = Cells.of(records)
     run = cells.one_run(run)
-    left_out = ("no_dual_advantage", "no_dual_advantage_no_prefix_sampling")
-    models = [model for model in _rows(cells, run)[0] if model not in left_out]
+    ablated = ("no_dual_advantage", "no_dual_advantage_no_prefix_sampling")
+    models = [model for model in heights(cells, run)[0] if model not in ablated]
     table = tables.mixing(cells, run, models)
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
-    for axis, condition in zip(axes, ("unaligned", "aligned")):
+    for axis, condition in zip(axes, ("unaligned", "aligned"), strict=True):
         for model in models:
-            part = table[(table.model == model) & (table.condition == condition)]
-            ours, place = model == "personadual", list(NAMES).index(model)
-            colour = "black" if ours else FAMILY_STYLE[FAMILY[model]][0]
+            rows = table[(table.model == model) & (table.condition == condition)]
+            is_ours, k = model == "personadual", FIGURE_ORDER.index(model)
+            colour = "black" if is_ours else FAMILY_STYLE[SYSTEMS[model].family][0]
             axis.fill_between(
-                part.ratio,
-                part.ci_low,
-                part.ci_high,
+                rows.ratio,
+                rows.ci_low,
+                rows.ci_high,
                 color=colour,
-                alpha=0.2 if ours else 0.07,
+                alpha=0.2 if is_ours else 0.07,
                 linewidth=0,
             )
             axis.plot(
-                part.ratio,
-                part["mean"],
+                rows.ratio,
+                rows["mean"],
                 color=colour,
-                linestyle="-" if ours else ("-", "--", ":", "-.")[place % 4],
-                linewidth=2.4 if ours else 1.3,
-                marker="osD^v<>PXd*ph"[place],
-                markersize=10 if ours else 5,
-                markevery=(place % 2, 2),
-                label=NAMES[model],
+                linestyle="-" if is_ours else ("-", "--", ":", "-.")[k % 4],
+                linewidth=2.4 if is_ours else 1.3,
+                marker="osD^v<>PXd*ph"[k],
+                markersize=10 if is_ours else 5,
+                markevery=(k % 2, 2),
+                label=label(model),
             )
         axis.set(
             title=f"{condition} persona on objective questions",
@@ -240,64 +168,7 @@ def mixing(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
         axis.grid(linewidth=0.4, alpha=0.5)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("accuracy on the mixed test set")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside right center", frameon=False, fontsize=8, handlelength=3.5
-    )
-    return figure
-
-
-def mode_shares(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
-    """Fig. 3b: share of free answers of the dual-mode systems in the personalised mode, with 95 %
-    intervals.
-    """
-    cells = Cells.of(records)
-    run = cells.one_run(run)
-    heights, _ = _rows(cells, run, ["dual-mode"])
-    figure, axes = plt.subplots(
-        1, 2, figsize=(8.6, 1.5 + 0.5 * len(heights)), layout="constrained", sharey=True
-    )
-    silent = []
-    for axis, (kind, benchmarks) in zip(axes, KINDS.items()):
-        conditions = CONDITIONS if benchmarks == OBJECTIVE else ("aligned",)
-        for model, y in heights.items():
-            for k, condition in enumerate(conditions):
-                try:
-                    found = cells[
-                        Cell(
-                            run, model, cells.held(run, benchmarks), condition, value="personalized"
-                        )
-                    ].row()
-                except Missing as reason:
-                    if "name no mode" not in str(reason):
-                        raise
-                    silent.append(model)
-                    continue
-                _dot(
-                    axis,
-                    found,
-                    y + (len(conditions) - 1) * 0.11 - 0.22 * k,
-                    CONDITION_STYLE[condition][0],
-                    MARKERS[condition],
-                    label=f"{condition} persona" if condition != "none" else "no persona",
-                )
-        for model in dict.fromkeys(silent):
-            axis.text(
-                0.5,
-                heights[model],
-                "answers name no mode",
-                ha="center",
-                va="center",
-                fontsize=8,
-                style="italic",
-            )
-        axis.set(title=kind, xlabel="share of the personalised mode", xlim=(-0.03, 1.03))
-        _systems_axis(axis, heights, [])
-    if len(set(silent)) == len(heights):
-        plt.close(figure)
-        raise Missing(f"the answers of {', '.join(heights)} in run {run} name no mode")
-    handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
-    figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, frameon=False)
+    figure_legend(figure, axes[0], ncols=1, loc="right center", fontsize=8, handlelength=3.5)
     return figure
 
 
@@ -308,47 +179,4 @@ def ablations(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
     figure = differences(table, "PersonaDual")
     for axis in figure.axes:
         axis.set_ylim(-0.6, table.system.nunique() - 0.4)
-    return figure
-
-
-def forced_modes(
-    records: pd.DataFrame | Cells,
-    model: str = "personadual",
-    run: str | None = None,
-    chance: pd.Series | None = None,
-) -> Figure:
-    """Table 8: the same model free, forced into each mode, and right in at least one of the two, by
-    persona condition.
-
-    chance: of `stats.chance_table`; dotted in each half.
-    """
-    cells = Cells.of(records)
-    run = cells.one_run(run)
-    names = {
-        "none": "free",
-        "general": "forced\ngeneral",
-        "personalized": "forced\npersonalised",
-        "either": "either mode\nright",
-    }
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
-    for axis, (kind, benchmarks) in zip(axes, KINDS.items()):
-        try:
-            series = {
-                c: [
-                    cells[Cell(run, model, cells.held(run, benchmarks), c, forced)].row()
-                    for forced in names
-                ]
-                for c in CONDITIONS
-            }
-        except Missing:
-            plt.close(figure)
-            raise
-        bars(axis, list(names.values()), series)
-        if chance is not None:
-            level = chance["objective" if benchmarks == OBJECTIVE else "personalized", "aligned"]
-            axis.axhline(level, color="black", linestyle=":", linewidth=1)
-            axis.text(3.62, level, f" {GUESSING}", fontsize=7, va="center", clip_on=False)
-        axis.set(title=f"{NAMES[model]}, {kind}", ylim=(0, 1.02))
-    axes[0].set_ylabel("accuracy, mean of benchmarks")
-    legend(figure, axes[0])
     return figure

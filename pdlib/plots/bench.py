@@ -10,8 +10,9 @@ from pdlib.plots.style import BLUE, GREY, ORANGE
 
 
 def bench(rows: pd.DataFrame) -> Figure:
-    """How many times faster than stock, from rows of `bench.measure`: dots with the range of the
-    turns, a tick the ratio of the work.
+    """How many times faster than stock TRL each part runs, from rows of `bench.times`.
+
+    Dots are measurements with the range of their turns; a tick is the ratio of the work.
     """
     shown = rows[rows.best.notna()].reset_index(drop=True)
     y = np.arange(len(shown))[::-1]
@@ -29,8 +30,8 @@ def bench(rows: pd.DataFrame) -> Figure:
     axis.errorbar(shown.ratio, y, xerr=error, fmt="o", color=BLUE, capsize=3, label="measured")
     axis.axvline(1, color=GREY, linewidth=0.8, linestyle="--")
     names = [
-        f"{r.part}: {r.model}, {r.prompts} × {r.prompt} + {r.rollouts} × {r.completion}"
-        for r in shown.itertuples()
+        f"{row.part}: {row.model}, {row.prompts} × {row.prompt} + {row.rollouts} × {row.completion}"
+        for row in shown.itertuples()
     ]
     axis.set_yticks(y, names)
     axis.set(xlabel="times faster than stock TRL", xlim=(0, None))
@@ -40,31 +41,22 @@ def bench(rows: pd.DataFrame) -> Figure:
 
 
 def shared_prefix(prompt: int = 6, completion: int = 4, rows: int = 4) -> Figure:
-    """Which token sees which, written out row by row and with one prompt for all rows; `rows`
-    completions, half of them in each mode.
+    """Which token sees which: written out row by row, and with one prompt for all rows.
+
+    There are `rows` completions, half of them in each mode.
     """
-
-    def seen(shared: bool) -> np.ndarray:
-        lengths = [prompt, *[completion] * rows] if shared else [0, *[prompt + completion] * rows]
-        owner = np.repeat(np.arange(rows + 1), lengths)  # 0: the shared prompt
-        at = np.arange(len(owner))
-        same = (owner[:, None] == owner) | ((owner == 0)[None] & shared)
-        mode = np.where(owner == 0, 1, np.where(owner > rows // 2, 3, 2))
-        is_prompt = owner == 0 if shared else (at % (prompt + completion)) < prompt
-        return np.where(same & (at[:, None] >= at), np.where(is_prompt[None], 1, mode[:, None]), 0)
-
     figure, axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")
-    for axis, (title, table) in zip(
-        axes, {"written out": seen(False), "shared": seen(True)}.items()
-    ):
+    for axis, is_shared in zip(axes, (False, True), strict=True):
+        seen = _seen(prompt, completion, rows, is_shared)
         axis.imshow(
-            table,
+            seen,
             cmap=ListedColormap(["white", GREY, BLUE, ORANGE]),
             vmin=0,
             vmax=3,
             interpolation="nearest",
         )
-        axis.set(title=f"{title}: {len(table)} tokens, {int((table > 0).sum())} pairs")
+        title = "shared" if is_shared else "written out"
+        axis.set(title=f"{title}: {len(seen)} tokens, {int((seen > 0).sum())} pairs")
         axis.set(xlabel="is seen", ylabel="sees", xticks=[], yticks=[])
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (GREY, BLUE, ORANGE)]
     figure.legend(
@@ -75,3 +67,17 @@ def shared_prefix(prompt: int = 6, completion: int = 4, rows: int = 4) -> Figure
         frameon=False,
     )
     return figure
+
+
+def _seen(prompt: int, completion: int, rows: int, is_shared: bool) -> np.ndarray:
+    """(T, T): 0 where a token does not see another one, else what that one is.
+
+    1: of the prompt; 2: of a completion in the general mode; 3: in the personalised mode.
+    """
+    lengths = [prompt, *[completion] * rows] if is_shared else [0, *[prompt + completion] * rows]
+    owner = np.repeat(np.arange(rows + 1), lengths)  # (T,) row of each token; 0: the shared prompt
+    index = np.arange(len(owner))
+    is_prompt = owner == 0 if is_shared else index % (prompt + completion) < prompt
+    kind = np.where(is_prompt, 1, np.where(owner > rows // 2, 3, 2))
+    visible = (owner[:, None] == owner) | (owner == 0)  # (T, T)
+    return np.where(visible & (index[:, None] >= index), kind, 0)

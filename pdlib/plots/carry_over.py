@@ -1,6 +1,4 @@
-"""Does the choice carry over: how well systems and rules tell rows whose memories must be used from
-others.
-"""
+"""Does the choice carry over to rows whose memories must be used, against other rows?"""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -18,13 +16,13 @@ TITLES = {
 
 
 def carry_over(table: pd.DataFrame) -> Figure:
-    """Area under the ROC curve of each system and rule, from `carry_over.table`, a panel per
-    category: full over all pairs of rows, open among pairs whose queries are equally long; bars are
-    95 % intervals, the dotted line is chance. Blue systems, grey rules.
+    """How well systems and rules tell rows whose memories must be used: areas under the ROC curve.
+
+    From `carry_over.table`, one panel per category. A full mark counts all pairs of rows, an open
+    one pairs whose queries are equally long; bars are 95 % intervals and the dotted line is chance.
+    Systems are blue, rules are grey.
     """
-    panels = list(
-        table[["benchmark", "category"]].drop_duplicates().itertuples(index=False, name=None)
-    )
+    panels = table[["benchmark", "category"]].drop_duplicates().to_numpy().tolist()
     names = list(dict.fromkeys(table.system))[::-1]
     figure, axes = plt.subplots(
         1,
@@ -34,23 +32,19 @@ def carry_over(table: pd.DataFrame) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    for axis, (benchmark, category) in zip(axes[0], panels):
-        part = table[(table.benchmark == benchmark) & (table.category == category)]
-        for row in part.itertuples():
+    for axis, (benchmark, category) in zip(axes[0], panels, strict=True):
+        panel = table[(table.benchmark == benchmark) & (table.category == category)]
+        for row in panel.itertuples():
             y, colour = names.index(row.system), GREY if row.is_rule else BLUE
-            for shift, (mean, low, high), face in (
-                (0.15, (row.auc, row.ci_low, row.ci_high), colour),
-                (-0.15, (row.auc_same_length, row.same_length_low, row.same_length_high), "white"),
+            marker = "s" if row.is_rule else "o"
+            every = row.auc, row.ci_low, row.ci_high
+            same_length = row.auc_same_length, row.same_length_low, row.same_length_high
+            for height, (auc, low, high), face in (
+                (y + 0.15, every, colour),
+                (y - 0.15, same_length, "white"),
             ):
-                axis.hlines(y + shift, low, high, color=colour, linewidth=1.5)
-                axis.plot(
-                    mean,
-                    y + shift,
-                    "s" if row.is_rule else "o",
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=6,
-                )
+                axis.hlines(height, low, high, color=colour, linewidth=1.5)
+                axis.plot(auc, height, marker, color=colour, markerfacecolor=face, markersize=6)
         axis.axvline(0.5, color="black", linewidth=1, linestyle=":")
         axis.set(
             title=TITLES.get(category, category),
@@ -62,11 +56,10 @@ def carry_over(table: pd.DataFrame) -> Figure:
         axis.grid(axis="y", color="0.92", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
+    system = {"marker": "o", "color": BLUE}
     handles = [
-        Line2D([], [], marker="o", color=BLUE, label="system, all pairs"),
-        Line2D(
-            [], [], marker="o", color=BLUE, markerfacecolor="white", label="queries of one length"
-        ),
+        Line2D([], [], label="system, all pairs", **system),
+        Line2D([], [], label="queries of one length", markerfacecolor="white", **system),
         Line2D([], [], marker="s", color=GREY, label="rule"),
         Line2D([], [], color="black", linewidth=1, linestyle=":", label="chance"),
     ]

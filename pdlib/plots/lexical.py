@@ -1,5 +1,7 @@
-"""What the words tell of the mode: the strongest persona words (Fig. 5), the AUC of each model,
-predicted against observed shares.
+"""What the words tell of the mode.
+
+The strongest persona words (Fig. 5), how well each model predicts the mode, and predicted against
+observed shares.
 """
 
 from collections.abc import Mapping
@@ -11,64 +13,52 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pdlib.analysis.lexical import APART, GROUPS, MODELS, Words
-from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE
+from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE, interval_dot
 
 GROUP_LOOK = dict(
-    zip(GROUPS, ((BLUE, ""), (ORANGE, "///"), (GREEN, "xx"), ("#CC79A7", "..."), ("white", "")))
+    zip(
+        GROUPS,
+        ((BLUE, ""), (ORANGE, "///"), (GREEN, "xx"), ("#CC79A7", "..."), ("white", "")),
+        strict=True,
+    )
 )
-APART_LOOK = dict(zip(APART, (("o", BLUE, "full"), ("s", "black", "none"))))
+APART_LOOK = dict(zip(APART, (("o", BLUE, "full"), ("s", "black", "none")), strict=True))
 
 
-def lexical_words(found: Words) -> Figure:
-    """The top words by |coefficient|, those to the personalised mode above, with 95 % intervals
-    over personas [Fig. 5], from `lexical.words`; beyond the dotted lines no word lies by luck (95
-    %). On the pocket world bold words are of the known cause.
+def lexical_words(words: Words) -> Figure:
+    """The words with the largest |coefficient|, those to the personalised mode above [Fig. 5].
+
+    From `lexical.words`, with 95 % intervals over personas; no word lies beyond the dotted lines by
+    luck (95 %). On the pocket world bold words are of the known cause.
     """
-    part = found.table.head(found.top).sort_values("coefficient", ignore_index=True)
-    figure, axis = plt.subplots(figsize=(7, 1.6 + 0.2 * len(part)), layout="constrained")
+    top = words.table.head(words.top).sort_values("coefficient", ignore_index=True)
+    figure, axis = plt.subplots(figsize=(7, 1.6 + 0.2 * len(top)), layout="constrained")
+    handles = []
     for group, (colour, hatch) in GROUP_LOOK.items():
-        of = part[part.group == group]
-        axis.barh(
-            of.index,
-            of.coefficient,
-            height=0.75,
-            color=colour,
-            hatch=hatch,
-            edgecolor="black",
-            linewidth=0.6,
-        )
-    axis.hlines(
-        part.index, part.ci_low, part.ci_high, color="white", linewidth=3.2
-    )  # or hatches would hide the interval
-    axis.hlines(part.index, part.ci_low, part.ci_high, color="black", linewidth=1.6)
+        look = {"hatch": hatch, "edgecolor": "black", "linewidth": 0.6}
+        rows = top[top.group == group]
+        axis.barh(rows.index, rows.coefficient, height=0.75, color=colour, **look)
+        if len(rows):
+            handles.append(Patch(facecolor=colour, label=group, **look))
+    for colour, width in (("white", 3.2), ("black", 1.6)):  # hatches would hide a bare interval
+        axis.hlines(top.index, top.ci_low, top.ci_high, color=colour, linewidth=width)
     axis.axvline(0, color="black", linewidth=0.8)
     for side in (-1, 1):
-        axis.axvline(side * found.chance, color="black", linewidth=1, linestyle=":")
+        axis.axvline(side * words.chance, color="black", linewidth=1, linestyle=":")
     axis.set(
-        yticks=part.index,
-        yticklabels=part.word,
-        ylim=(-0.7, len(part) - 0.3),
+        yticks=top.index,
+        yticklabels=top.word,
+        ylim=(-0.7, len(top) - 0.3),
         xlabel="← general      coefficient (log-odds)      personalised →",
     )
     axis.tick_params(axis="y", labelsize=8)
-    if "cause" in part:
-        for label, cause in zip(axis.get_yticklabels(), part.cause):
-            label.set_fontweight("bold" if cause else "normal")
+    note = "largest by luck"
+    if "cause" in top:
+        note += "; bold: known cause"
+        for label, is_cause in zip(axis.get_yticklabels(), top.cause, strict=True):
+            label.set_fontweight("bold" if is_cause else "normal")
     axis.spines[["top", "right"]].set_visible(False)
-    handles = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.6, label=group)
-        for group, (colour, hatch) in GROUP_LOOK.items()
-        if group in set(part.group)
-    ]
-    handles.append(
-        Line2D(
-            [],
-            [],
-            color="black",
-            linestyle=":",
-            label="largest by luck" + "; bold: known cause" * ("cause" in part),
-        )
-    )
+    handles.append(Line2D([], [], color="black", linestyle=":", label=note))
     figure.legend(
         handles=handles,
         loc="outside upper center",
@@ -80,8 +70,9 @@ def lexical_words(found: Words) -> Figure:
 
 
 def lexical_models(scores: pd.DataFrame) -> Figure:
-    """AUC of each model on held-out personas (and questions), with 95 % intervals over personas,
-    from `lexical.compare`.
+    """AUC of each model on held-out personas, and on held-out personas and questions.
+
+    From `lexical.compare`, with 95 % intervals over personas; the dotted line knows nothing.
     """
     scored = scores[scores.auc.notna()]
     if scored.empty:
@@ -95,29 +86,23 @@ def lexical_models(scores: pd.DataFrame) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    for axis, scope in zip(axes[0], scopes):
+    for axis, scope in zip(axes[0], scopes, strict=True):
+        panel = scored[scored.scope == scope]
         for k, (apart, (marker, colour, fill)) in enumerate(APART_LOOK.items()):
-            part = (
-                scored[(scored.scope == scope) & (scored.apart == apart)]
-                .set_index("model")
-                .reindex(names)
-            )
+            rows = panel[panel.apart == apart].set_index("model").reindex(names)
             y = [i + 0.13 * (1 - 2 * k) for i in range(len(names))]
-            axis.hlines(y, part.ci_low, part.ci_high, color=colour, linewidth=1.6)
-            axis.plot(
-                part.auc, y, marker, color="white", markersize=6
-            )  # the interval does not show through
-            axis.plot(part.auc, y, marker, color=colour, fillstyle=fill, markersize=6)
-        facts = scored[scored.scope == scope].iloc[0]
+            interval_dot(axis, y, rows.assign(mean=rows.auc), colour, marker, fill, width=1.6)
+        facts = panel.iloc[0]
         axis.axvline(0.5, color="black", linewidth=0.8, linestyle=":")  # knows nothing
-        axis.set_xlim(min(0.47, scored.ci_low.min() - 0.02), 1.01)
         axis.set(
-            xlabel="AUC", yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.5)
+            xlabel="AUC",
+            xlim=(min(0.47, scored.ci_low.min() - 0.02), 1.01),
+            yticks=range(len(names)),
+            yticklabels=names,
+            ylim=(-0.5, len(names) - 0.5),
         )
-        axis.set_title(
-            f"{scope}: {facts.n} answers,\n{100 * facts.personalized:.0f} % personalised",
-            fontsize=9,
-        )
+        share = 100 * facts.personalized
+        axis.set_title(f"{scope}: {facts.n} answers,\n{share:.0f} % personalised", fontsize=9)
         axis.grid(axis="y", color="0.92", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
@@ -133,8 +118,11 @@ def lexical_models(scores: pd.DataFrame) -> Figure:
 
 
 def lexical_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Observed against predicted shares of personalised answers on held-out personas, a panel a
-    model, with 95 % intervals over personas; model -> table of `lexical.reliability`.
+    """Observed against predicted shares of personalised answers on held-out personas.
+
+    One panel per model, with 95 % intervals over personas; the dashed line is a perfect prediction.
+
+    tables: model -> table of `lexical.reliability`.
     """
     figure, axes = plt.subplots(
         1,
@@ -145,12 +133,12 @@ def lexical_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    for k, (axis, (name, table)) in enumerate(zip(axes[0], tables.items())):
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
         axis.vlines(table.predicted, table.ci_low, table.ci_high, color=BLUE, linewidth=1.6)
         axis.plot(table.predicted, table.observed, "o", color=BLUE, markersize=5)
         axis.set(xlabel="predicted", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axis.set_title(f"{name}\n{table.n.sum()} answers in {len(table)} bins", fontsize=9)
-        axis.set_ylabel("observed share personalised" if not k else "")
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("observed share personalised")
     return figure

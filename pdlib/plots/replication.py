@@ -1,6 +1,4 @@
-"""Does it hold on other backbones? Figures of the tables of analysis.replication: a dot per
-replicate, an interval over all.
-"""
+"""Does it hold on other backbones? One dot per replicate, one interval over all of them."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -19,55 +17,34 @@ LOOK = {
 
 
 def replication(table: pd.DataFrame) -> Figure:
-    """From `replication.table` of each world, with the column `world`. Left: how much more often a
+    """What PersonaDual gains on backbones, data sets and trainings from other seeds.
+
+    From `replication.table` of each world, with the column `world`. Left: how much more often a
     fitting asker is answered in the personalised mode than a stranger, on questions without a cue.
     Middle and right: PersonaDual's accuracy minus that of others.
     """
-    panels = [
-        (
-            [(f"{who}: {GAP}", OBJECTIVE, who) for who in ("SFT only", "PersonaDual")],
-            "personalised mode: aligned - unaligned,\nquestions without a cue",
-        )
-    ]
-    rivals = ("CoT", "SFT only", *RIVALS)
-    panels += [
-        (
-            [(f"PersonaDual - {rival}", block, rival) for rival in rivals],
-            f"accuracy of PersonaDual minus ...\n{title}",
-        )
-        for block, title in (
-            (OBJECTIVE, "objective questions"),
-            (stats.MEAN, "mean of the three blocks"),
-        )
-    ]
+    gaps = [(f"{name}: {GAP}", OBJECTIVE, name) for name in ("SFT only", "PersonaDual")]
+    panels = {"personalised mode: aligned - unaligned,\nquestions without a cue": gaps}
+    blocks = {OBJECTIVE: "objective questions", stats.MEAN: "mean of the three blocks"}
+    for block, name in blocks.items():
+        title = f"accuracy of PersonaDual minus ...\n{name}"
+        rivals = ("CoT", "SFT only", *RIVALS)
+        panels[title] = [(f"PersonaDual - {rival}", block, rival) for rival in rivals]
     figure, axes = plt.subplots(
         1, len(panels), figsize=(13, 4), layout="constrained", width_ratios=(0.7, 1, 1)
     )
-    for axis, (lines, title) in zip(axes, panels):
-        _panel(axis, table, lines)
-        axis.set_title(title, fontsize=10)
     worlds = [name for name in LOOK if name in set(table.world)]
-    handles = [
-        plt.Line2D(
-            [],
-            [],
-            color=LOOK[name][0],
-            marker=LOOK[name][1],
-            label=f"world '{name}': {LOOK[name][2]}",
-        )
-        for name in worlds
-    ]
+    for axis, (title, rows) in zip(axes, panels.items(), strict=True):
+        _panel(axis, table, rows, worlds)
+        axis.set_title(title, fontsize=10)
+    handles = []
+    for name in worlds:
+        colour, marker, what = LOOK[name]
+        label = f"world '{name}': {what}"
+        handles.append(plt.Line2D([], [], color=colour, marker=marker, label=label))
+    label = "one backbone with its data and training"
+    handles.append(plt.Line2D([], [], color="0.4", marker=".", linestyle="", label=label))
     count = int(table.replicates.max())
-    handles.append(
-        plt.Line2D(
-            [],
-            [],
-            color="0.4",
-            marker=".",
-            linestyle="",
-            label="one backbone with its data and training",
-        )
-    )
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -80,35 +57,34 @@ def replication(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, table: pd.DataFrame, lines: list[tuple[str, str, str]]) -> None:
+def _panel(
+    axis: Axes, table: pd.DataFrame, rows: list[tuple[str, str, str]], worlds: list[str]
+) -> None:
     """One row per (measure, block, label), one colour per world."""
-    worlds = [name for name in LOOK if name in set(table.world)]
-    for row, (measure, block, _) in enumerate(lines[::-1]):
-        for at, name in enumerate(worlds):
-            found = table[
-                (table.world == name) & (table.measure == measure) & (table.block == block)
-            ]
-            if found.empty:
+    for height, (measure, block, _) in enumerate(rows[::-1]):
+        for k, world in enumerate(worlds):
+            is_row = (table.world == world) & (table.measure == measure) & (table.block == block)
+            if not is_row.any():
                 continue
-            one, (colour, marker, _) = found.iloc[0], LOOK[name]
-            y = row + 0.18 * (1 - 2 * at) * (len(worlds) > 1)
-            each = [float(value) for value in str(one.per_replicate).split()]
+            row, (colour, marker, _) = table[is_row].iloc[0], LOOK[world]
+            y = height + 0.18 * (1 - 2 * k) * (len(worlds) > 1)
+            replicates = [float(value) for value in str(row.per_replicate).split()]
             axis.plot(
-                each,
-                [y - 0.13] * len(each),
+                replicates,
+                [y - 0.13] * len(replicates),
                 ".",
                 color=colour,
                 markersize=7,
                 markeredgecolor="white",
                 markeredgewidth=0.5,
             )
-            axis.hlines(y, one.ci_low, one.ci_high, color=colour, linewidth=1.6)
-            axis.plot(one["mean"], y, marker, color=colour, markersize=6, markeredgecolor="white")
+            axis.hlines(y, row.ci_low, row.ci_high, color=colour, linewidth=1.6)
+            axis.plot(row["mean"], y, marker, color=colour, markersize=6, markeredgecolor="white")
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(
-        yticks=range(len(lines)),
-        yticklabels=[label for *_, label in lines[::-1]],
-        ylim=(-0.6, len(lines) - 0.4),
+        yticks=range(len(rows)),
+        yticklabels=[label for *_, label in rows[::-1]],
+        ylim=(-0.6, len(rows) - 0.4),
     )
     axis.locator_params(axis="x", nbins=6)
     axis.grid(axis="x", color="0.9", linewidth=0.6)

@@ -1,5 +1,6 @@
-"""The pocket tokenizer and backbones: built from a config, random weights, trained by us in the
-run.
+"""The pocket tokenizer and backbones, built from a config with random weights.
+
+The run trains them.
 """
 
 import torch
@@ -16,15 +17,18 @@ from transformers import (
 
 from pdlib import modes
 from pdlib.pocket.expert import plain, write
-from pdlib.pocket.world import BENCHMARKS, World, lexicon
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.world import BENCHMARKS, World
 from pdlib.schema import Mode
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message.role not in ['user', 'assistant'] -%}"
-    "{{ raise_exception('the pocket template knows the roles user and assistant, found: ' + message.role) }}"
+    "{{ raise_exception('the pocket template knows the roles user and assistant, found: ' "
+    "+ message.role) }}"
     "{%- endif -%}"
-    "{{ '<|' + message.role + '|>' + message.content }}{% if message.role == 'assistant' %}<|end|>{% endif %}"
+    "{{ '<|' + message.role + '|>' + message.content }}"
+    "{% if message.role == 'assistant' %}<|end|>{% endif %}"
     "{%- endfor -%}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 NAMES = {
@@ -46,8 +50,9 @@ BOILERPLATE = [
 
 
 def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
-    """Byte-level BPE trained on text of the pocket world; it encodes any text and decodes it
-    unchanged.
+    """Byte-level BPE trained on text of the pocket world.
+
+    It encodes any text and decodes it unchanged.
     """
     world, texts = World(seed, "train"), []
     for benchmark in BENCHMARKS:
@@ -58,23 +63,22 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
             texts.append(write(item, Mode.PERSONALIZED, item.aligned)[0])
             texts.append(write(item, Mode.GENERAL, None)[0])
     lex = lexicon()
-    texts += [
-        gloss for senses in lex.words.values() for glosses in senses.values() for gloss in glosses
-    ]
-    texts += [f" {name}" for values in lex.cues.values() for name in values]
+    for senses in lex.words.values():
+        for glosses in senses.values():
+            texts += glosses
+    for cues in lex.cues.values():
+        texts += [f" {cue}" for cue in cues]
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    core.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=1400,
-            min_frequency=2,
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"],
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=1400,
+        min_frequency=2,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"],
+        show_progress=False,
     )
+    core.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="<|pad|>",
@@ -83,9 +87,8 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.add_tokens(
-        [AddedToken(text, normalized=False) for text in BOILERPLATE + [m.tag + "\n" for m in Mode]]
-    )
+    fixed = BOILERPLATE + [mode.tag + "\n" for mode in Mode]
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in fixed])
     return tokenizer
 
 
@@ -102,23 +105,22 @@ def build_backbone(
         raise ValueError(f"unknown pocket backbone {name!r}, expected one of {list(NAMES)}")
     config_class, model_class = NAMES[name]
     set_seed(seed)
-    model = model_class(
-        config_class(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=3 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            head_dim=width // 4,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            initializer_range=INIT_STD,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    model_config = config_class(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=width // 4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=INIT_STD,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
+    model = model_class(model_config)
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)

@@ -1,32 +1,36 @@
-"""The pocket expert: writes the trajectory of either mode for a pocket item, as DeepSeek-R1 does in
-the paper; answers, judges, and finds people who would misread a question.
+"""The pocket expert writes the trajectory of either mode, as DeepSeek-R1 does in the paper.
+
+It also answers, judges, and finds people who would misread a question.
 """
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 
 from pdlib import modes
-from pdlib.pocket.world import PERSONA_TEMPLATES, World, is_held_out_persona, lexicon
+from pdlib.pocket.lexicon import lexicon
+from pdlib.pocket.splits import is_held_out_persona
+from pdlib.pocket.templates import PERSONA_TEMPLATES
+from pdlib.pocket.world import World, senses
 from pdlib.questions import grading
+from pdlib.questions.kinds import check_objective
 from pdlib.schema import Item, Mode, Persona
 
 
 def _recall(item: Item, field: str) -> str:
     """What the expert recalls of the word in `field`, as the sentence that leads to the answer."""
-    lex, word = lexicon(), item.facts["word"]
-    if item.benchmark == "math500":
-        return f'In {field}, one {word} is "{lex.units[word][field][0]}".'
-    return f'In {field}, {word} is "{lex.words[word][field][0]}".'
+    word, first = item.facts["word"], senses(item)[field][0]
+    subject = f"one {word}" if item.benchmark == "math500" else word
+    return f'In {field}, {subject} is "{first}".'
 
 
 def plain(item: Item, persona: Persona | None) -> str:
-    """What a model without modes writes before its answer: the fact, or what the persona prefers."""
+    """What a model without modes writes before its answer: the fact, or the persona's wish."""
     if item.benchmark == "self":
         return ""
-    return (
-        _preference(item, Mode.PERSONALIZED, persona)
-        if item.kind == "personalized"
-        else _recall(item, item.facts["field"])
-    )
+    if item.kind == "personalized":
+        return _preference(item, Mode.PERSONALIZED, persona)
+    return _recall(item, item.facts["field"])
 
 
 def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
@@ -71,90 +75,146 @@ def _check(item: Item) -> None:
 
 
 def rival(item: Item, attempt: int) -> Persona | None:
-    """Of a field other than the gold's whose sense would be answered wrong, one among options or
-    question where there is one.
+    """A person of another field than the gold's, whose sense of the word would be answered wrong.
+
+    The field is one whose sense stands among options or question, where there is one. None where
+    no field would mislead.
     """
     _check(item)
     facts, world = item.facts, World(f"rival|{item.id}|{attempt}", "test")
-    if (
-        item.gold == "maybe" and item.benchmark == "pubmedqa"
-    ):  # what is asked about is no sense of the word in any field
-        return None
-    senses = (lexicon().units if item.benchmark == "math500" else lexicon().words)[facts["word"]]
-    others = [field for field in senses if field != facts["field"]]
-    shown = [field for field in others if senses[field][0] in (*item.options, facts.get("g"))]
+    if item.gold == "maybe" and item.benchmark == "pubmedqa":
+        return None  # what is asked about is no sense of the word in any field
+    meanings = senses(item)
+    others = [field for field in meanings if field != facts["field"]]
+    texts = (*item.options, facts.get("g"))
+    shown = [field for field in others if meanings[field][0] in texts]
     like = {key: item.aligned.facts[key] for key in ("hobby", "style")} if item.aligned else {}
     return world.persona(world.rng.choice(shown or others), facts["word"], **like)
 
 
 def preference(persona: Persona) -> Persona:
-    """A plain person with its hobby and style; the combination is one that training may hold where
-    the original is.
+    """A plain person with the persona's hobby and style.
+
+    Training may hold the new combination exactly where it may hold the original one.
     """
-    facts, plain = persona.facts, lexicon().plain_people
+    facts, plain_people = persona.facts, lexicon().plain_people
     if not {"occupation", "hobby", "style"} <= set(facts):
         raise ValueError(
-            f"the persona {persona.text[:60]!r} is not of the pocket world: its facts are {facts}; ask an endpoint"
+            f"the persona {persona.text[:60]!r} is not of the pocket world: its facts are {facts}; "
+            "ask an endpoint"
         )
-    withheld = is_held_out_persona(facts["occupation"], facts["hobby"], facts["style"])
-    usual = [
-        who for who in plain if is_held_out_persona(who, facts["hobby"], facts["style"]) is withheld
-    ]
-    who = random.Random(f"preference|{persona.text}").choice(usual or plain)
-    text = PERSONA_TEMPLATES[0].format(
-        job=who, study="", hobby=facts["hobby"], style=facts["style"]
-    )
-    return Persona(
-        text,
-        {
-            "field": None,
-            "occupation": who,
-            "hobby": facts["hobby"],
-            "style": facts["style"],
-            "studies": None,
-        },
-    )
+    hobby, style = facts["hobby"], facts["style"]
+    is_held_out = is_held_out_persona(facts["occupation"], hobby, style)
+    alike = [job for job in plain_people if is_held_out_persona(job, hobby, style) is is_held_out]
+    job = random.Random(f"preference|{persona.text}").choice(alike or plain_people)
+    text = PERSONA_TEMPLATES[0].format(job=job, study="", hobby=hobby, style=style)
+    new_facts = {"field": None, "occupation": job, "hobby": hobby, "style": style, "studies": None}
+    return Persona(text, new_facts)
 
 
 def answer(item: Item, persona: Persona | None, sample: int) -> str:
-    """Blind: reads the question's facts (word, cue, count, gloss asked about), never its field or
-    gold.
+    """A blind answer, from the question's facts without its field and gold.
+
+    The facts are word, cue, count and the gloss that is asked about.
     """
     _check(item)
     lex, facts, guess = lexicon(), item.facts, random.Random(f"{item.id}|{sample}")
-    about = persona.facts if persona else {}
+    asker = persona.facts if persona else {}
     if item.kind == "personalized":
-        style = lex.styles.get(about.get("style"))
-        wish = (
-            f"try {about.get('hobby')}"
-            if item.benchmark == "personafeedback"
-            else f"{style}, {facts['word']}"
-        )
+        if item.benchmark == "personafeedback":
+            wish = f"try {asker.get('hobby')}"
+        else:
+            wish = f"{lex.styles.get(asker.get('style'))}, {facts['word']}"
         return wish if wish in item.options else guess.choice(item.options)
-    senses = (lex.units if item.benchmark == "math500" else lex.words)[facts["word"]]
+    meanings = senses(item)
     fields = [
-        field for field, texts in senses.items() if not item.options or texts[0] in item.options
+        field for field, texts in meanings.items() if not item.options or texts[0] in item.options
     ]
     cued = [field for field in fields if facts["cue"] in lex.cues[field]]
-    field = (
-        cued[0]
-        if cued
-        else about.get("field")
-        if about.get("field") in fields
-        else guess.choice(fields)
-    )
+    if cued:
+        field = cued[0]
+    elif asker.get("field") in fields:
+        field = asker["field"]
+    else:
+        field = guess.choice(fields)
     if item.benchmark == "math500":
-        return str(facts["count"] * senses[field][0])
+        return str(facts["count"] * meanings[field][0])
     if item.benchmark == "pubmedqa":
-        named = any(facts["g"] == texts[0] for texts in senses.values())
-        return "maybe" if not named else "yes" if facts["g"] == senses[field][0] else "no"
-    return senses[field][0]
+        if all(facts["g"] != texts[0] for texts in meanings.values()):
+            return "maybe"
+        return "yes" if facts["g"] == meanings[field][0] else "no"
+    return meanings[field][0]
 
 
 def verdict(item: Item, answer: str) -> bool:
-    said = f" {grading.normalize(answer)} "
-    if item.options and said.strip().upper() in modes.LETTERS[: len(item.options)] and said.strip():
-        return item.options[modes.LETTERS.index(said.strip().upper())] == item.gold
-    return any(
-        f" {text} " in said for text in map(grading.normalize, (item.gold, *item.aliases)) if text
-    )
+    """Whether an accepted text stands in the answer as whole words, or the gold letter alone."""
+    words = grading.normalize(answer)
+    letter = words.upper()
+    if item.options and letter and letter in modes.LETTERS[: len(item.options)]:
+        return item.options[modes.LETTERS.index(letter)] == item.gold
+    accepted = [grading.normalize(text) for text in (item.gold, *item.aliases)]
+    return any(f" {text} " in f" {words} " for text in accepted if text)
+
+
+class PocketExpert:
+    """The expert of the pocket world, see `dataset.experts.Expert`.
+
+    It knows every sense of every word, and which is meant as far as question and asker tell. Blind,
+    a cue settles the field; without one the asker's own field does, if the word (and the options)
+    have such a sense; without either it guesses among the senses, evenly, by item and sample
+    number. So it is always right with a cue or an aligned persona, misled by an asker of another
+    fitting field, and right by luck otherwise.
+    """
+
+    name = "pocket"
+
+    def __init__(self):
+        self.rejected: Counter = Counter()
+
+    def trajectories(
+        self, requests: Sequence[tuple[Item, Mode, Persona | None]]
+    ) -> list[tuple[str, str] | None]:
+        """(reasoning, answer) of each, see `write`."""
+        return [write(item, mode, persona) for item, mode, persona in requests]
+
+    def answers(
+        self, questions: Sequence[tuple[Item, Persona | None]], samples: int = 1
+    ) -> list[list[str | None]]:
+        """`samples` blind answers to each, see `answer`."""
+        return [
+            [answer(item, persona, sample) for sample in range(samples)]
+            for item, persona in questions
+        ]
+
+    def personas(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
+        """The persona that fits, which every pocket item has."""
+        return [item.aligned for item in items]
+
+    def rivals(self, items: Sequence[Item], attempt: int = 0) -> list[Persona | None]:
+        """A person of another field in which the word has a sense, else like the aligned one.
+
+        None where no field would mislead.
+        """
+        check_objective(items, "their answer is the asker's own and has no rival reading")
+        people = [rival(item, attempt) for item in items]
+        if missing := people.count(None):
+            self.rejected["rival: no reading of the word changes the answer"] += missing
+        return people
+
+    def preferences(self, personas: Sequence[Persona]) -> list[Persona | None]:
+        """Hobby and reply preference of each, with a plain person in place of the occupation."""
+        return [preference(persona) for persona in personas]
+
+    def translations(self, texts: Sequence[str]) -> list[str | None]:
+        """ValueError: the pocket world is English throughout."""
+        raise ValueError(
+            f"the pocket expert knows English only and cannot translate {len(texts)} texts; use an "
+            "endpoint"
+        )
+
+    def verdicts(self, answered: Sequence[tuple[Item, str]]) -> list[bool | None]:
+        """A lenient reader: an accepted text within the answer is right, as whole words.
+
+        So is the gold letter alone.
+        """
+        return [verdict(item, text) for item, text in answered]

@@ -1,5 +1,7 @@
-"""Grading an answer: letters and option texts, labels, normalised exact match, math-verify. Nothing
-is guessed.
+"""Grading an answer, where nothing is guessed.
+
+Choices are compared by letter and option text, labels and texts by normalised exact match,
+mathematics by math-verify.
 """
 
 import re
@@ -26,8 +28,7 @@ def normalize(text: str) -> str:
 
 
 def grade(item: Item, answer: str) -> tuple[bool, str]:
-    """(right?, reason). Choices are accepted as a letter or as the option's text, and never
-    guessed.
+    """(right?, reason). Choices are accepted as a letter or as the option's text.
 
     A letter that no option has is read as a text: of the options I, II, III and IV the answer "I"
     means the first.
@@ -39,13 +40,10 @@ def grade(item: Item, answer: str) -> tuple[bool, str]:
         return _grade_math(item.gold, answer)
     accepted = {normalize(text) for text in (item.gold, *item.aliases)} - {""}
     if not accepted:  # nothing is left of a gold like "?" or "A"
-        return (
-            answer.casefold() == item.gold.strip().casefold(),
-            f"exact match of {answer!r} against {item.gold!r}",
-        )
-    return normalize(
-        answer
-    ) in accepted, f"normalised exact match of {answer!r} against {len(accepted)} accepted texts"
+        is_right = answer.casefold() == item.gold.strip().casefold()
+        return is_right, f"exact match of {answer!r} against {item.gold!r}"
+    reason = f"normalised exact match of {answer!r} against {len(accepted)} accepted texts"
+    return normalize(answer) in accepted, reason
 
 
 def math_words(latex: str) -> str | None:
@@ -61,39 +59,38 @@ def math_words(latex: str) -> str | None:
 
 
 def is_readable(gold: str) -> bool:
-    """Whether `gold` is mathematics that math-verify can read, or words; else answers can only be
-    compared with it as texts.
+    """Whether `gold` is mathematics that math-verify can read, or words.
+
+    With any other gold, answers can only be compared as texts.
     """
     return math_words(gold) is not None or bool(_expressions(gold))
 
 
 def _expressions(text: str) -> list:
-    """What math-verify reads in `text`, nothing where it finds no more than the text itself; x**2,
-    as FLAN writes it, is x^2.
+    """What math-verify reads in `text`; nothing where it finds no more than the text itself.
+
+    x**2, as FLAN writes it, is read as x^2.
     """
     latex = _POWER.sub(r"^{\1}", text)
-    found = math_parse(f"${latex}$")
-    return found if any(not isinstance(expression, str) for expression in found) else []
+    expressions = math_parse(f"${latex}$")
+    return expressions if any(not isinstance(entry, str) for entry in expressions) else []
 
 
 def _grade_math(gold: str, answer: str) -> tuple[bool, str]:
-    if words := math_words(
-        gold
-    ):  # math-verify takes the words of an answer without \text for a product of letters
-        return (
-            math_words(answer) or normalize(answer)
-        ) == words, f"words {answer!r} against {gold!r}"
-    target, said = _expressions(gold), _expressions(answer)
+    # math-verify takes the words of an answer without \text for a product of letters
+    if words := math_words(gold):
+        is_right = (math_words(answer) or normalize(answer)) == words
+        return is_right, f"words {answer!r} against {gold!r}"
+    target = _expressions(gold)
     if not target:
-        return (
-            answer == gold.strip(),
-            f"math-verify cannot read the gold {gold!r}; {answer!r} is compared with it as text",
+        reason = (
+            f"math-verify cannot read the gold {gold!r}; {answer!r} is compared with it as text"
         )
-    return (
-        (math_verify(target, said), f"math-verify: {answer!r} against {gold!r}")
-        if said
-        else (False, f"math-verify cannot read {answer!r}")
-    )
+        return answer == gold.strip(), reason
+    answered = _expressions(answer)
+    if not answered:
+        return False, f"math-verify cannot read {answer!r}"
+    return math_verify(target, answered), f"math-verify: {answer!r} against {gold!r}"
 
 
 def _grade_choice(item: Item, answer: str) -> tuple[bool, str]:
@@ -102,23 +99,19 @@ def _grade_choice(item: Item, answer: str) -> tuple[bool, str]:
     if letter and letter.group(1).upper() in modes.LETTERS[: len(item.options)]:
         return letter.group(1).upper() == gold_letter, f"letter {answer!r} against {gold_letter}"
     lettered = re.fullmatch(r"\(?([A-Ja-j])[).:]\s*(.+)", answer, re.DOTALL)
-    named = (
-        _options_named(item.options, lettered.group(2))
-        if lettered and answer not in item.options
-        else set()
-    )
-    if named:
-        return named == {item.gold} and lettered.group(
-            1
-        ).upper() == gold_letter, f"letter and text {answer!r} against {gold_letter}"
-    return _options_named(item.options, answer) == {
-        item.gold
-    }, f"option text {answer!r} against {item.gold!r}"
+    if lettered and answer not in item.options:
+        named = _options_named(item.options, lettered.group(2))
+        if named:
+            is_right = named == {item.gold} and lettered.group(1).upper() == gold_letter
+            return is_right, f"letter and text {answer!r} against {gold_letter}"
+    is_right = _options_named(item.options, answer) == {item.gold}
+    return is_right, f"option text {answer!r} against {item.gold!r}"
 
 
 def _options_named(options: tuple[str, ...], text: str) -> set[str]:
-    """The options that `text` spells out, or, if none, those it equals after normalising (several:
-    it names none).
+    """The options that `text` spells out, or, if none, those it equals after normalising.
+
+    Where it equals several, it names none.
     """
     exact = {option for option in options if option.strip() == text.strip()}
     return exact or {option for option in options if normalize(option) == normalize(text) != ""}

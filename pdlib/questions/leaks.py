@@ -1,8 +1,7 @@
-"""Leak filters: training items that are a benchmark's question, by id or by text, are left out
-(paper App. B.1).
+"""Leak filters: training items that are a benchmark's question are left out (paper App. B.1).
 
 The paper names PubMedQA within UltraMedical and TriviaQA within FLAN; here every source is held
-against all seven.
+against all seven, by id and by text.
 """
 
 from collections import Counter, defaultdict
@@ -20,8 +19,9 @@ STEM = 10
 
 
 class Text(NamedTuple):
-    """A text of a benchmark, normalised, and the right option that must be there too ("" where the
-    text is enough).
+    """A text of a benchmark, normalised, and the right option that must be there too.
+
+    The option is "" where the text is enough.
     """
 
     words: tuple[str, ...]
@@ -30,60 +30,61 @@ class Text(NamedTuple):
 
 
 def bare(item: Item) -> str:
-    """The question as the data set has it: without PubMedQA's context and without what asks for one
-    of two answers.
+    """The question as the data set has it.
+
+    It is without PubMedQA's context and without what asks for one of two answers.
     """
     return item.facts.get("question") or item.question
 
 
 def key(item: Item) -> str:
-    """What makes two items the same: the normalised question; for personalised ones also both
-    answers and who asks.
+    """What makes two items the same: the normalised question.
+
+    For personalised items both answers and the asker belong to it, too.
     """
-    parts = [item.question]
+    texts = [item.question]
     if item.kind == "personalized":
-        parts += [*sorted(item.options), item.aligned.text if item.aligned else ""]
-    return " | ".join(normalize(part) or part.strip() for part in parts)
+        texts += [*sorted(item.options), item.aligned.text if item.aligned else ""]
+    return " | ".join(normalize(text) or text.strip() for text in texts)
 
 
-def disjoint(a: Sequence[Item], b: Sequence[Item]) -> set[str]:
-    """The ids and the texts (`key`) that occur in both; empty where no item of one is in the other."""
-    return ({item.id for item in a} & {item.id for item in b}) | (
-        {key(item) for item in a} & {key(item) for item in b}
-    )
+def overlap(a: Sequence[Item], b: Sequence[Item]) -> set[str]:
+    """The ids and the texts (`key`) that occur in both; empty where no item is in both."""
+    shared_ids = {item.id for item in a} & {item.id for item in b}
+    shared_keys = {key(item) for item in a} & {key(item) for item in b}
+    return shared_ids | shared_keys
 
 
 def remove(
     items: Sequence[Item], benchmark_items: Sequence[Item]
 ) -> tuple[list[Item], dict[str, int]]:
-    """(items that are no benchmark's, how many were left out by reason, such as "pubmedqa: same
-    PMID").
+    """(items that are no benchmark's, the number of items left out by reason).
 
-    By id, by PMID, by the normalised question, alone or within a longer prompt, and by the answers
-    of preference items.
+    A reason is, for example, "pubmedqa: same PMID". Items are left out by id, by PMID, by the
+    normalised question, alone or within a longer prompt, and by the answers of preference items.
     """
-    index, kept, reasons = Index(benchmark_items), [], Counter()
+    index, clean, reasons = Index(benchmark_items), [], Counter()
     for item in items:
         reason = index.leak(item)
         if reason:
             reasons[reason] += 1
         else:
-            kept.append(item)
-    return kept, dict(reasons)
+            clean.append(item)
+    return clean, dict(reasons)
 
 
 class Index:
-    """What the benchmarks' items say, to be found in time that grows with the training text alone."""
+    """What the benchmarks' items say, to be found in time that grows with the training text alone.
+
+    whole: all words of a text -> Texts.  within: the first WORDS words of a text -> Texts.
+    """
 
     def __init__(self, benchmark_items: Sequence[Item]):
         self.ids = {item.id: item.benchmark for item in benchmark_items}
         self.pmids = {
             item.facts["pmid"]: item.benchmark for item in benchmark_items if "pmid" in item.facts
         }
-        self.whole, self.within = (
-            defaultdict(set),
-            defaultdict(set),
-        )  # all words, first WORDS words -> Texts
+        self.whole, self.within = defaultdict(set), defaultdict(set)
         for item in benchmark_items:
             for text in _texts(item):
                 if text.words:
@@ -97,32 +98,37 @@ class Index:
             return f"{self.ids[item.id]}: same id"
         if item.facts.get("pmid") in self.pmids:
             return f"{self.pmids[item.facts['pmid']]}: same PMID"
-        options = [tuple(normalize(option).split()) for option in item.options]
+        options = [_words(option) for option in item.options]
         answers = {" ".join(words) for words in options} | {normalize(item.gold)}
-        said = [tuple(normalize(bare(item)).split())]
-        for words in said + (options if item.kind == "personalized" else []):
-            known = (
-                (words, "same text"),
-                *(
-                    (words[at : at + WORDS], "text within a longer one")
-                    for at in range(len(words) - WORDS + 1)
-                ),
-            )
-            for place, (start, reason) in enumerate(known):
-                for text in (self.within if place else self.whole).get(start, ()):
-                    here = words[place - 1 : place - 1 + len(text.words)] if place else words
-                    if here == text.words and (not text.option or text.option in answers):
-                        return f"{text.benchmark}: {reason}"
+        texts = [_words(bare(item))]
+        if item.kind == "personalized":
+            texts += options
+        for words in texts:
+            if reason := self._leaked_text(words, answers):
+                return reason
+        return None
+
+    def _leaked_text(self, words: tuple[str, ...], answers: set[str]) -> str | None:
+        for text in self.whole.get(words, ()):
+            if not text.option or text.option in answers:
+                return f"{text.benchmark}: same text"
+        for start in range(len(words) - WORDS + 1):
+            for text in self.within.get(words[start : start + WORDS], ()):
+                is_within = words[start : start + len(text.words)] == text.words
+                if is_within and (not text.option or text.option in answers):
+                    return f"{text.benchmark}: text within a longer one"
         return None
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(normalize(text).split())
+
+
 def _texts(item: Item) -> list[Text]:
-    words = tuple(normalize(bare(item)).split())
+    words = _words(bare(item))
     is_stem = item.answer_type == "choice" and item.kind == "objective" and len(words) < STEM
-    found = [Text(words, item.benchmark, normalize(item.gold) if is_stem else "")]
-    answers = (
-        [tuple(normalize(option).split()) for option in item.options]
-        if item.kind == "personalized"
-        else []
-    )
-    return found + [Text(answer, item.benchmark, "") for answer in answers if len(answer) >= WORDS]
+    texts = [Text(words, item.benchmark, normalize(item.gold) if is_stem else "")]
+    if item.kind == "personalized":
+        answers = [_words(option) for option in item.options]
+        texts += [Text(answer, item.benchmark, "") for answer in answers if len(answer) >= WORDS]
+    return texts

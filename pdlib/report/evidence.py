@@ -1,41 +1,58 @@
-"""What a run left that the ledger asks."""
+"""What a run left that the ledger needs."""
+
+from dataclasses import dataclass
 
 import pandas as pd
 
 from pdlib import config, evaluate, systems
 from pdlib.analysis import lexical
-from pdlib.rlpa import data as talks
+from pdlib.analysis.cells import Cells
 from pdlib.rlpa import ledger as rlpa
-from pdlib.rlpa import scores
+from pdlib.rlpa import pocket_judge, pocket_user
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a ledger is computed from; what a run did not leave is None.
+
+    runs: first, second -> the run that stands for that backbone of the paper. paper_training: the
+    systems were trained as Table 6 prints. dialogues: records of dialogues. answers: a sample of
+    PersonaDual's with the words of who asked. profiles: scores of RLPA's policies.
+    """
+
+    cells: Cells
+    runs: dict[str, str | None]
+    paper_training: bool = False
+    dialogues: pd.DataFrame | None = None
+    answers: pd.DataFrame | None = None
+    profiles: pd.DataFrame | None = None
 
 
 def evidence(cfg: config.Config) -> tuple[pd.DataFrame, dict]:
-    """(the records of a profile, the other arguments of `ledger`): which run stands for which
-    backbone, whether it was trained as the paper prints, the dialogues, a sample of PersonaDual's
-    answers with the words of who asked, scores of RLPA's policies; None for what is not there.
+    """The records of a profile, and the other arguments of `ledger`; None for what is not there.
 
     All are of the training seeds of `cfg`, and of no others that the folder holds. Raises
     ValueError when there are no records.
     """
-    first, *others = [config.run_name(name) for name in cfg.backbones[:2]]
+    first_run, *other_runs = [config.run_name(name) for name in cfg.backbones[:2]]
     seeds = systems.seeds(cfg)
-    records, talked = (
-        evaluate.read_records(cfg.folder() / "records", seeds),
-        cfg.folder() / "dialogues" / "records",
-    )
-    inferred, profiles = cfg.folder() / "dynamic" / "records", None
-    if (
-        inferred.exists() and cfg.dynamic_user == "pocket"
-    ):  # an endpoint's judge would have to be asked again
-        profiles = scores.scores(evaluate.read_records(inferred, seeds), talks.test_users(cfg))[
-            rlpa.KEPT
-        ]
-    own = records[(records.run == first) & (records.model == "personadual")]
+    records = evaluate.read_records(cfg.folder() / "records", seeds)
+    answers = records[(records.run == first_run) & (records.model == "personadual")]
+    sample = lexical.sample(lexical.answers_from_prompts(answers)[0]) if len(answers) else None
+    dialogues = cfg.folder() / "dialogues" / "records"
+    inferred = cfg.folder() / "dynamic" / "records"
+    profiles = None
+    # of an endpoint's users: its judge would have to be asked again
+    if inferred.exists() and cfg.dynamic_user == "pocket":
+        scored = pocket_judge.score(
+            evaluate.read_records(inferred, seeds), pocket_user.test_users(cfg)
+        )
+        profiles = scored[rlpa.COLUMNS]
     return records, {
-        "first_run": first,
-        "second_run": others[0] if others else None,
+        "first_run": first_run,
+        "second_run": other_runs[0] if other_runs else None,
         "paper_training": cfg.profile == "paper",
-        "dialogues": evaluate.read_records(talked, seeds) if talked.exists() else None,
-        "answers": lexical.sample(lexical.answers_from_prompts(own)[0]) if len(own) else None,
+        "dialogues": evaluate.read_records(dialogues, seeds) if dialogues.exists() else None,
+        "answers": sample,
         "profiles": profiles,
     }

@@ -1,5 +1,4 @@
-"""outputs/reference: the small committed copy of a run, from which its ledger can be computed
-again.
+"""outputs/reference: the small committed copy of a run, which its ledger can be computed from.
 
 `python -m pdlib.report [--profile pocket]` writes it anew, from the profile's records and figures
 (`make reference`); `python -m pdlib.report --again` computes its ledger and headline again, from
@@ -15,26 +14,21 @@ import pandas as pd
 
 from pdlib import config, evaluate, systems
 from pdlib.analysis.cells import Cells
-from pdlib.report.claims import headline
 from pdlib.report.entries import ledger
 from pdlib.report.evidence import evidence
+from pdlib.report.files import write_numbers
 from pdlib.run import stages
 from pdlib.run.committed import RUN
 
-LIKELIHOOD, FORM = "likelihood.parquet", "form.csv"
-RECORDS, DIALOGUES, ANSWERS, PROFILES = (
-    "records.parquet",
-    "dialogues.parquet",
-    "answers.parquet",
-    "profiles.parquet",
-)
-TEXTS = (
-    "prompt",
-    "completion",
-    "answer",
-    "gold",
-)  # what makes records large; no number of the ledger needs them
-TABLES = (
+RECORDS, LIKELIHOOD, FORM = "records.parquet", "likelihood.parquet", "form.csv"
+TABLES_OF_LEDGER = {  # arguments of the ledger that are tables -> their files
+    "dialogues": "dialogues.parquet",
+    "answers": "answers.parquet",
+    "profiles": "profiles.parquet",
+}
+# what makes records large; no number of the ledger needs them
+TEXTS = ("prompt", "completion", "answer", "gold", "n_prompt_tokens", "n_completion_tokens")
+TABLES = (  # that notebooks leave in the run's folder
     "selection.csv",
     "selection_ahead.csv",
     "gain_split.csv",
@@ -66,30 +60,29 @@ CATEGORIES = (
 )
 
 
+ORDER = [  # of rows: equal values beside each other
+    "run",
+    "model",
+    "train_seed",
+    "condition",
+    "benchmark",
+    "item_id",
+    "turn",
+    "forced",
+    "seed",
+]
+
+
 def compact(records: pd.DataFrame) -> pd.DataFrame:
-    """Records without texts and token counts: categories for what repeats, small integers,
-    P(personalised) as float32.
+    """Records without texts and token counts, in small types.
+
+    Those are categories for what repeats, small integers, P(personalised) as float32.
     """
-    small = records.drop(
-        columns=[*TEXTS, "n_prompt_tokens", "n_completion_tokens"], errors="ignore"
-    )
-    order = [
-        "run",
-        "model",
-        "train_seed",
-        "condition",
-        "benchmark",
-        "item_id",
-        "turn",
-        "forced",
-        "seed",
-    ]  # equal values beside each other
-    small = small.sort_values(order, ignore_index=True)
-    return small.astype(
-        {name: "category" for name in CATEGORIES}
-        | {"p_personalized": "float32", "correct": "bool"}
-        | {name: "int8" for name in ("train_seed", "seed", "turn")}
-    )
+    types = dict.fromkeys(CATEGORIES, "category")
+    types |= {"p_personalized": "float32", "correct": "bool"}
+    types |= dict.fromkeys(("train_seed", "seed", "turn"), "int8")
+    small = records.drop(columns=list(TEXTS), errors="ignore")
+    return small.sort_values(ORDER, ignore_index=True).astype(types)
 
 
 def write_reference(
@@ -102,152 +95,135 @@ def write_reference(
     answers: pd.DataFrame | None = None,
     profiles: pd.DataFrame | None = None,
 ) -> Path:
-    """Write ledger.json, headline.csv and records.parquet (compact, with the ledger's arguments in
-    it) to `folder`; dialogues and answers, where there are any, to dialogues.parquet (compact) and
-    answers.parquet (without the questions), profiles to profiles.parquet.
+    """Write what a ledger is computed from, and the ledger, to `folder`; returns the records' file.
 
-    Raises ValueError as `ledger` does.
+    records.parquet is compact and holds the ledger's arguments; dialogues and answers, where there
+    are any, go to dialogues.parquet (compact) and answers.parquet (without the questions), profiles
+    to profiles.parquet. Beside them: ledger.json, headline.csv and form.csv. Raises ValueError as
+    `ledger` does.
     """
     arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
-    _write_numbers(
-        folder,
-        records,
-        arguments | {"dialogues": dialogues, "answers": answers, "profiles": profiles},
-    )
-    if dialogues is not None:
-        compact(dialogues).to_parquet(
-            folder / DIALOGUES, index=False, compression="zstd", compression_level=19
-        )
-    if answers is not None:
-        answers.drop(columns="question").to_parquet(
-            folder / ANSWERS, index=False, compression="zstd", compression_level=19
-        )
-    if profiles is not None:
-        profiles.to_parquet(
-            folder / PROFILES, index=False, compression="zstd", compression_level=19
-        )
+    tables = {"dialogues": dialogues, "answers": answers, "profiles": profiles}
+    _write_results(folder, records, arguments | tables)
     small = compact(records)
     small.attrs = {"ledger": arguments}
-    small.to_parquet(folder / RECORDS, index=False, compression="zstd", compression_level=19)
+    _write_parquet(small, folder / RECORDS)
+    if dialogues is not None:
+        _write_parquet(compact(dialogues), folder / TABLES_OF_LEDGER["dialogues"])
+    if answers is not None:
+        _write_parquet(answers.drop(columns="question"), folder / TABLES_OF_LEDGER["answers"])
+    if profiles is not None:
+        _write_parquet(profiles, folder / TABLES_OF_LEDGER["profiles"])
     return folder / RECORDS
 
 
-def _write_numbers(folder: Path, records: pd.DataFrame, arguments: dict) -> None:
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    table.to_parquet(path, index=False, compression="zstd", compression_level=19)
+
+
+def _write_results(folder: Path, records: pd.DataFrame, arguments: dict) -> None:
     cells = Cells(records)
     entries = ledger(cells, **arguments)
-    stages.write_json(folder / "ledger.json", entries)
-    claims = headline(cells, arguments["first_run"], arguments["second_run"], entries)
-    claims.round(3).to_csv(folder / "headline.csv", index=False)
+    write_numbers(folder, cells, entries, arguments["first_run"], arguments["second_run"])
     form(records).round(4).to_csv(folder / FORM, index=False)
 
 
 def form(records: pd.DataFrame) -> pd.DataFrame:
-    """Of each run and model: `completions`, the share of them that parse, and of those whose mode
-    was forced the share that wrote it.
+    """How answers are formed, a row per run and model.
+
+    `completions`: how many there are; `parse`: the share of them that parse; `obey`: of those whose
+    mode was forced the share that wrote it, NaN without any.
     """
-
-    def of_model(part: pd.DataFrame) -> pd.Series:
-        forced = part[part.forced != "none"]
-        return pd.Series(
-            {
-                "completions": len(part),
-                "parse": part.parse_error.isna().mean(),
-                "obey": (forced["mode"].astype(str) == forced.forced.astype(str)).mean()
-                if len(forced)
-                else float("nan"),
-            }
-        )
-
-    answers = records.astype({"run": str, "model": str}).groupby(["run", "model"])[
-        ["forced", "mode", "parse_error"]
-    ]
-    return answers.apply(of_model).reset_index()
+    names = records[["run", "model", "mode", "forced"]].astype(str)
+    is_forced = names.forced != "none"
+    is_obeyed = (names["mode"] == names.forced).astype(float)
+    answers = names.assign(
+        parse=records.parse_error.isna().astype(float), obey=is_obeyed.where(is_forced)
+    )
+    groups = answers.groupby(["run", "model"])
+    shares = groups[["parse", "obey"]].mean()
+    shares.insert(0, "completions", groups.size().astype(float))
+    return shares.reset_index()
 
 
 def rewrite_reference(folder: Path) -> None:
-    """Write ledger.json and headline.csv of a reference anew from the records that it holds, after
-    the rules of either have changed.
+    """Write ledger.json, headline.csv and form.csv anew from the records that `folder` holds.
 
-    Raises ValueError when `folder` holds no records.
+    This is for when the rules of one of them have changed. Raises ValueError when `folder` holds no
+    records.
     """
-    _write_numbers(folder, *read_reference(folder))
+    _write_results(folder, *read_reference(folder))
 
 
 def read_reference(folder: Path) -> tuple[pd.DataFrame, dict]:
-    """(compact records, the other arguments of their ledger); ValueError when `folder` holds none."""
+    """(compact records, the other arguments of their ledger); ValueError without records."""
     path = folder / RECORDS
     if not path.is_file():
         raise ValueError(
-            f"no {RECORDS} in {folder}; write them with report.write_reference after `make reproduce`"
+            f"no {RECORDS} in {folder}; write them with report.write_reference after "
+            "`make reproduce`"
         )
     records = pd.read_parquet(path)
-    more = {
-        "dialogues": folder / DIALOGUES,
-        "answers": folder / ANSWERS,
-        "profiles": folder / PROFILES,
-    }
-    return records, records.attrs["ledger"] | {
-        name: pd.read_parquet(file) for name, file in more.items() if file.is_file()
-    }
+    files = {name: folder / file for name, file in TABLES_OF_LEDGER.items()}
+    tables = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+    return records, records.attrs["ledger"] | tables
 
 
-def compare(
+def ledger_differences(
     committed: Sequence[dict], again: Sequence[dict], tolerance: float = 1.0e-9
 ) -> list[str]:
-    """Where two ledgers differ, one line each: entries only one has, and fields; numbers within
-    `tolerance` are equal.
+    """Where two ledgers differ, one line each: entries only one has, and fields.
+
+    Numbers within `tolerance` are equal.
     """
-    one, two = ({e["id"]: e for e in entries} for entries in (committed, again))
-    found = [
-        f"{name}: only in the {side} ledger"
-        for side, mine, other in (("committed", one, two), ("recomputed", two, one))
-        for name in mine
-        if name not in other
-    ]
-    for name in one:
-        for field in sorted(set(one[name]) | set(two.get(name, one[name]))):
-            left, right = one[name].get(field), two.get(name, one[name]).get(field)
-            numbers = isinstance(left, int | float) and isinstance(right, int | float)
-            close = numbers and math.isclose(left, right, rel_tol=0, abs_tol=tolerance)
-            if left != right and not close:
-                found.append(f"{name}, {field}: {left!r} committed, {right!r} from the records")
-    return found
+    first, second = ({entry["id"]: entry for entry in entries} for entries in (committed, again))
+    lines = [f"{name}: only in the committed ledger" for name in first if name not in second]
+    lines += [f"{name}: only in the recomputed ledger" for name in second if name not in first]
+    for name in first:
+        if name not in second:
+            continue
+        for field in sorted(first[name].keys() | second[name].keys()):
+            before, after = first[name].get(field), second[name].get(field)
+            if not _is_equal(before, after, tolerance):
+                lines.append(f"{name}, {field}: {before!r} committed, {after!r} from the records")
+    return lines
+
+
+def _is_equal(left: object, right: object, tolerance: float) -> bool:
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=0, abs_tol=tolerance)
+    return left == right
 
 
 def refresh(cfg: config.Config, target: Path) -> Path:
-    """Copy a finished run's ledger, compact records, tables and figures to `target`; returns the
-    records' file.
+    """Copy a finished run's results to `target`; returns the file of the records.
 
-    Of TABLES, those that the run wrote: where there is too little to fit, it writes none. Raises
-    ValueError when there are no records, and FileNotFoundError when the report was not written yet.
+    Copied are ledger, compact records, tables and figures; of TABLES, those that the run wrote:
+    where there is too little to fit, it writes none. Raises ValueError when there are no records,
+    and FileNotFoundError when the report was not written yet.
     """
     records, arguments = evidence(cfg)
     shutil.copytree(cfg.folder() / "tables", target / "tables", dirs_exist_ok=True)
-    for table in [*TABLES, *(path.name for path in cfg.run_folder().glob("replication_*.parquet"))]:
-        if (cfg.run_folder() / table).is_file():
-            shutil.copy(cfg.run_folder() / table, target)
+    replications = (path.name for path in cfg.run_folder().glob("replication_*.parquet"))
+    for name in [*TABLES, *replications]:
+        if (cfg.run_folder() / name).is_file():
+            shutil.copy(cfg.run_folder() / name, target)
     if files := sorted((cfg.folder() / "likelihood" / "records").glob("*.parquet")):
-        compact(evaluate.read_records(files)).to_parquet(
-            target / LIKELIHOOD, index=False, compression="zstd", compression_level=19
-        )
-    made = stages.read_manifest(systems.folder(cfg, "personadual"))["provenance"]
+        _write_parquet(compact(evaluate.read_records(files)), target / LIKELIHOOD)
+    training = stages.read_manifest(systems.folder(cfg, "personadual"))["provenance"]
     stages.write_json(
         target / RUN,
         {
-            "processor": made["hardware"]["cpu"],
-            "revision": made["code"]["revision"],
-            "date": made["ended"][:10],
+            "processor": training["hardware"]["cpu"],
+            "revision": training["code"]["revision"],
+            "date": training["ended"][:10],
             "world": cfg.fit,
             "seeds": cfg.train_seeds,
         },
     )
-    figures = [
-        *(cfg.run_folder() / "figures").glob("*.png"),
-        *(cfg.folder() / "figures").glob("*.png"),
-    ]  # the report's come last
-    for figure in figures:
-        if not figure.name.startswith(
-            "laboratory"
-        ):  # `make lab-estimators` asks more of it than a run
+    folders = (cfg.run_folder() / "figures", cfg.folder() / "figures")  # the report's come last
+    for figure in (path for folder in folders for path in folder.glob("*.png")):
+        # `make lab-estimators` draws the laboratory from more than a run has
+        if not figure.name.startswith("laboratory"):
             shutil.copy(figure, target)
     return write_reference(target, records, **arguments)

@@ -1,8 +1,6 @@
-"""What a run found, in a few plain sentences: each takes its numbers from records and its words
-from its own interval.
+"""What a run found: the differences of which the report's first screen tells, as numbers.
 
-No sentence knows what it will say: "more", "fewer" or "no difference is shown" follows from the 95
-% interval of the difference.
+`sentences` puts them into words, which follow from the interval: no finding knows what it will say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,186 +9,92 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pdlib.analysis import stats
-from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells, Found, Missing
-from pdlib.report import status
-from pdlib.report.tables import number
+from pdlib.analysis.cells import Cell, Cells, MissingRecordsError
 
-BLOCKS = (
-    (OBJECTIVE, "unaligned"),
-    (OBJECTIVE, "aligned"),
-    (PERSONALIZED, "aligned"),
-)  # the three averages of Table 1
-RULES = {  # a selector of `selection.value` -> what it does
-    "persona-blind rule": "a rule that never reads the persona",
-    "one-word match": "a rule that looks for one word in persona and question",
-    "told whether it fits": "being told whether the persona fits",
-}
-WITHOUT_RULES = {
-    "best mode of the benchmark": "always the better mode of each benchmark",
-    "best mode of benchmark and persona": "being told whether the persona fits",
-}  # where a run has no RULES
-HARD = {
-    "conflicting": "a persona that misleads",
-    "long": "a long persona that has nothing to do with the question",
-}
-SHOWN_OPPOSITE = 3
+RULES = ("persona-blind rule", "one-word match", "told whether it fits")
+WITHOUT_RULES = ("best mode of the benchmark", "best mode of benchmark and persona")
+HARD = ("conflicting", "long")  # counterfactual conditions
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence. verdict: higher | lower | no difference shown, of `mean` against zero by its 95
-    % interval; n: items.
-    """
+    """A difference, its 95 % interval and its number of items. topic: of `sentences.TOPICS`."""
 
-    text: str
+    topic: str
     mean: float
     ci_low: float
     ci_high: float
     n: int
-    verdict: str
 
-
-def verdict(low: float, high: float) -> str:
-    """Higher | lower where the interval leaves zero out, else "no difference shown".
-
-    >>> verdict(0.01, 0.03), verdict(-0.01, 0.03)
-    ('higher', 'no difference shown')
-    """
-    return "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
-
-
-def points(value: float) -> str:
-    """A fraction in points, one decimal, never "-0.0".
-
-    >>> points(-0.0164), points(-0.0004)
-    ('-1.6', '0.0')
-    """
-    text = f"{100 * value:.1f}"
-    return "0.0" if text == "-0.0" else text
-
-
-def _finding(mean: float, low: float, high: float, n: int, words: Mapping[str, str]) -> Finding:
-    """words: verdict -> sentence, in which {size} is the difference's size and {mean} the
-    difference, both in points.
-    """
-    found = verdict(low, high)
-    text = words[found].format(size=points(abs(mean)), mean=points(mean))
-    shown = (
-        (-high, -low) if found == "lower" else (low, high)
-    )  # "3 points less often" has a size, and its interval has, too
-    return Finding(
-        f"{text} ({points(shown[0])} to {points(shown[1])}).", mean, low, high, int(n), found
-    )
-
-
-def _more_or_less(left: str, right: str, where: str = "") -> dict[str, str]:
-    """The three sentences on the difference left - right of right answers."""
-    return {
-        "higher": f"{left} is right {{size}} points more often than {right}{where}",
-        "lower": f"{left} is right {{size}} points less often than {right}{where}",
-        "no difference shown": f"No difference is shown between {left} and {right}{where}: {{mean}} points",
-    }
+    @property
+    def verdict(self) -> str:
+        """Of stats.VERDICTS: what the interval says of the difference."""
+        return stats.VERDICTS[stats.side(self.ci_low, self.ci_high)]
 
 
 def findings(cells: Cells, run: str, selection: pd.DataFrame | None = None) -> list[Finding]:
     """What `run` found of PersonaDual, at most eight; what was not asked is left out.
 
     Against CoT and SFT only (mean of the three averages of Table 1); with an unaligned and an
-    aligned persona against none; the mode's share with an aligned persona against an unaligned one;
-    and, where there is `selection` (a table of `selection.value`), the learned choice against
-    rules.
+    aligned persona against none; the share of the personalised mode with an aligned persona against
+    an unaligned one; and, where there is `selection` (a table of `selection.value`), the learned
+    choice against rules.
     """
     if run not in cells.models:
         return []
 
-    def block(
-        model: str, benchmarks: Sequence[str], condition: str, value: str = "correct"
-    ) -> Cell:
-        return Cell(run, model, cells.held(run, benchmarks), condition, value=value)
+    def averages(model: str, sign: int) -> list[tuple[float, Cell]]:
+        weight = sign / len(stats.BLOCKS)
+        return [(weight, cells.average(run, model, *block)) for block in stats.BLOCKS.values()]
 
-    def own(condition: str, value: str = "correct") -> Cell:
-        return block("personadual", OBJECTIVE, condition, value)
+    def objective(condition: str, value: str = "correct") -> Cell:
+        return cells.average(run, "personadual", "objective", condition, value=value)
 
-    def average(model: str, sign: float) -> list[tuple[float, Cell]]:
-        return [(sign / len(BLOCKS), block(model, *where)) for where in BLOCKS]
-
-    asked = [
-        (
-            average("personadual", 1) + average("cot", -1),
-            _more_or_less(
-                "PersonaDual",
-                "CoT (one mode, trained on the same data)",
-                ", over the three averages of Table 1",
-            ),
-        ),
-        (
-            average("personadual", 1) + average("sft_only", -1),
-            _more_or_less("PersonaDual", "the same model before RL", ", over the same averages"),
-        ),
-    ]
-    asked += [
-        ([(1, own(condition)), (-1, own("none"))], _persona(f"{article} {condition} persona"))
-        for article, condition in (("an", "unaligned"), ("an", "aligned"))
-    ]
-    asked.append(
-        (
-            [(1, own("aligned", "personalized")), (-1, own("unaligned", "personalized"))],
-            {
-                "higher": "PersonaDual takes its personalised mode {size} points more often for an aligned persona than for an unaligned one",
-                "lower": "PersonaDual takes its personalised mode {size} points less often for an aligned persona than for an unaligned one",
-                "no difference shown": "PersonaDual is not shown to take its personalised mode more often for an aligned persona: {mean} points",
-            },
-        )
-    )
-    found = []
-    for terms, words in asked:
+    differences = {
+        "CoT": averages("personadual", 1) + averages("cot", -1),
+        "SFT only": averages("personadual", 1) + averages("sft_only", -1),
+        "unaligned": [(1, objective("unaligned")), (-1, objective("none"))],
+        "aligned": [(1, objective("aligned")), (-1, objective("none"))],
+        "personalised mode": [
+            (1, objective("aligned", "personalized")),
+            (-1, objective("unaligned", "personalized")),
+        ],
+    }
+    shown = []
+    for topic, terms in differences.items():
         try:
             total = cells.sum(terms)
-        except Missing:
+        except MissingRecordsError:
             continue
-        found.append(_finding(total.mean, *total.interval(), sum(total.items.values()), words))
-    return found + _choices(selection)
-
-
-def _persona(persona: str) -> dict[str, str]:
-    """The three sentences on what a persona does to PersonaDual's answers to objective questions."""
-    start = persona[0].upper() + persona[1:]
-    return {
-        "higher": f"{start} helps: PersonaDual is right {{size}} points more often on objective questions than without a persona",
-        "lower": f"{start} harms: PersonaDual is right {{size}} points less often on objective questions than without a persona",
-        "no difference shown": f"{start} is not shown to change how often PersonaDual is right on objective questions: {{mean}} points",
-    }
+        shown.append(Finding(topic, total.mean, *total.interval(), sum(total.items.values())))
+    return shown + _choices(selection)
 
 
 def _choices(selection: pd.DataFrame | None) -> list[Finding]:
     """The learned choice against each rule that the table holds, in the mean of its blocks."""
     if selection is None:
         return []
-    rows = (
-        selection[selection.block == stats.MEAN].dropna(subset="difference").set_index("selector")
-    )
-    named = {name: words for name, words in RULES.items() if name in rows.index}
-    named = named or {name: words for name, words in WITHOUT_RULES.items() if name in rows.index}
-    found = []
-    for name, words in named.items():
-        row = rows.loc[name]  # its difference is the rule minus the learned choice
-        found.append(
-            _finding(
-                -row.difference,
-                -row.difference_ci_high,
-                -row.difference_ci_low,
-                row.n,
-                _more_or_less("The learned choice of the mode", words),
-            )
+    rows = selection[selection.block == stats.MEAN].dropna(subset="difference")
+    rows = rows.set_index("selector")
+    rules = [name for name in RULES if name in rows.index]
+    rules = rules or [name for name in WITHOUT_RULES if name in rows.index]
+    return [  # a row's difference is the rule minus the learned choice
+        Finding(
+            row.Index,
+            -row.difference,
+            -row.difference_ci_high,
+            -row.difference_ci_low,
+            int(row.n),
         )
-    return found
+        for row in rows.loc[rules].itertuples()
+    ]
 
 
 def failures(counterfactual: pd.DataFrame | None, model: str = "personadual") -> list[Finding]:
-    """What personas that conflict with the question or are long do to the answers to objective
-    questions, against none.
+    """What a persona that is conflicting or long does to answers to objective questions.
 
-    counterfactual: a table of `counterfactual.differences`, if there is one.
+    Each is compared with no persona. counterfactual: a table of `counterfactual.differences`, if
+    there is one.
     """
     if counterfactual is None:
         return []
@@ -200,81 +104,33 @@ def failures(counterfactual: pd.DataFrame | None, model: str = "personadual") ->
         & (counterfactual.against == "none")
         & (counterfactual.measure == "accuracy")
     ].set_index("condition")
-    found = []
-    for condition, words in HARD.items():
-        if condition in rows.index:
-            row = rows.loc[condition]
-            found.append(_finding(row["mean"], row.ci_low, row.ci_high, row.n, _persona(words)))
-    return found
+    return [
+        Finding(row.Index, row.mean, row.ci_low, row.ci_high, int(row.n))
+        for row in rows.reindex(HARD).dropna(subset="mean").itertuples()
+    ]
 
 
-def coverage(cells: Cells, run: str) -> str:
-    """What the intervals of `run` cover, in a sentence: items alone, or training seeds, too, and
-    what a seed is.
-    """
-    seeds = {model: _seeds(cells, run, model) for model in ("backbone", "personadual")}
-    n = seeds["personadual"] or max(filter(None, seeds.values()), default=1)
-    start = "In brackets are 95 % intervals. They"
-    if n == 1:
-        return f"{start} cover the test items only: there is one training seed, and another training can give other numbers."
-    alike = (
-        "each a backbone, a data set and a training run of its own"
-        if seeds["backbone"] == n
-        else "trainings on one backbone"
-    )
-    return f"{start} cover test items and {n} training seeds, {alike}."
-
-
-def _seeds(cells: Cells, run: str, model: str) -> int | None:
-    """Training seeds of the model's answers, None without any."""
-    for benchmarks in (OBJECTIVE, PERSONALIZED):
+def training_seeds(cells: Cells, run: str, model: str) -> int | None:
+    """How many training seeds the model's answers have; None without answers."""
+    for kind in ("objective", "personalized"):
         for condition in ("none", "aligned"):
             try:
-                found: Found = cells[Cell(run, model, cells.held(run, benchmarks), condition)]
-            except Missing:
+                return cells[cells.average(run, model, kind, condition)].seeds
+            except MissingRecordsError:
                 continue
-            return found.seeds
     return None
 
 
-def open_questions(entries: Sequence[Mapping], left: Mapping[str, str] | None = None) -> list[str]:
-    """Where the ledger says that this run is not the paper: signs that differ or are undecided,
-    numbers off the margin or without records.
+def opposites(entries: Sequence[Mapping]) -> list[Mapping]:
+    """The ledger's entries whose sign is not the paper's, the furthest from it first."""
+    return sorted(
+        (entry for entry in entries if entry["direction"] == "opposite"),
+        key=lambda entry: -abs(entry["ours"] - entry["paper"]),
+    )
 
-    left: figures that cannot be drawn, with the reason.
-    """
-    counts = status.directions(entries)
-    said = [
-        f"Of {sum(counts.values())} changes and orderings that the paper states, {counts['same']} have the same sign here, "
-        f"{counts['undecided']} are undecided and {counts['opposite']} have the opposite sign."
-    ]
-    opposite = sorted(
-        (e for e in entries if e["direction"] == "opposite"),
-        key=lambda e: -abs(e["ours"] - e["paper"]),
-    )
-    if opposite:
-        named = "; ".join(
-            f"{e['row']}, {e['column']} (paper {number(e['paper'])}, here {number(e['ours'])})"
-            for e in opposite[:SHOWN_OPPOSITE]
-        )
-        said.append(f"{'Furthest apart' if len(opposite) > 1 else 'It is'}: {named}.")
-    close, measured = status.comparisons(entries), sum(e["comparison"] is not None for e in entries)
-    states = status.statuses(entries)
-    said.append(
-        f"Of the {measured} numbers with a value in the paper and here, the margin of {points(status.MARGIN)} points holds "
-        f"{close[status.WITHIN]}; {close[status.DIFFERENT]} differ from the paper's and {close[status.UNDECIDED]} are undecided. "
-        f"Scaled down, so not the paper's experiment, are {states['scaled-down']} numbers."
-    )
-    if missing := states["not attempted"]:
-        reasons = pd.Series(
-            [e["note"] for e in entries if e["status"] == "not attempted"]
-        ).value_counts()
-        said.append(
-            f"{missing} numbers of the paper were not attempted. The commonest reason ({reasons.iloc[0]} times): "
-            f"{reasons.index[0]}."
-        )
-    return said + (
-        [f"{len(left)} figures could not be drawn; the reasons stand among the figures."]
-        if left
-        else []
-    )
+
+def commonest_reason(entries: Sequence[Mapping]) -> tuple[str, int]:
+    """Why most entries that were not attempted were not, and of how many it is the reason."""
+    reasons = [entry["note"] for entry in entries if entry["status"] == "not attempted"]
+    counts = pd.Series(reasons).value_counts()
+    return counts.index[0], counts.iloc[0]

@@ -1,11 +1,15 @@
-"""The paper's tables rebuilt from ledger entries: rows systems, columns benchmarks, each cell ours
-with its interval beside the paper's.
+"""The paper's tables rebuilt from ledger entries.
+
+Rows are systems, columns benchmarks; each cell shows ours with its interval beside the paper's.
 """
 
-import html
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
+
+from pdlib.report.formats import number
+from pdlib.workbook import markup
 
 TABLES = {
     "table1": "Table 1: all systems",
@@ -14,100 +18,88 @@ TABLES = {
     "table8": "Table 8: forced modes and the either-mode upper bound",
     "table9": "Table 9: the second backbone",
 }
+CONDITIONS = ("none", "unaligned", "aligned")  # in the order of columns
 
 
-def number(value: float | None) -> str:
-    """Three decimals, counts as they are, a dash for what is missing."""
-    return "–" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+def _layout(entries: Sequence[dict], artefact: str) -> pd.DataFrame:
+    """The entries of a table in the paper's layout: a row per system, (benchmark, condition) above.
 
-
-def _split(column: str) -> tuple[str, str]:
-    """("PubMedQA", "unaligned") of a column; ("Avg.", ...) of the personalised block keeps its
-    name.
+    None where the paper prints nothing; ValueError for an artefact that is no such table.
     """
-    name, condition = column.rsplit(" ", 1)
-    return name, condition
-
-
-def _grid(entries: Sequence[dict], artefact: str) -> tuple[dict, list[tuple[str, str]]]:
-    """((row, (benchmark, condition)) -> entry, columns in the paper's order); ValueError for an
-    artefact that is no such table.
-    """
-    cells = {(e["row"], _split(e["column"])): e for e in entries if e["artefact"] == artefact}
+    cells = {}
+    for entry in entries:
+        if entry["artefact"] == artefact:
+            benchmark, condition = entry["column"].rsplit(" ", 1)
+            cells[entry["row"], (benchmark, condition)] = entry
     if artefact not in TABLES or not cells:
         raise ValueError(
             f"no table {artefact!r} among the entries, expected one of {', '.join(TABLES)}"
         )
-    names = list(dict.fromkeys(name for _, (name, _) in cells))
-    held = {column for _, column in cells}
-    return cells, [
-        (name, condition)
-        for name in names
-        for condition in ("none", "unaligned", "aligned")
-        if (name, condition) in held
-    ]
+    rows = list(dict.fromkeys(row for row, _ in cells))
+    printed = list(dict.fromkeys(column for _, column in cells))
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in printed))
+    columns = sorted(
+        printed, key=lambda column: (benchmarks.index(column[0]), CONDITIONS.index(column[1]))
+    )
+    body = [[cells.get((row, column)) for column in columns] for row in rows]
+    return pd.DataFrame(body, index=rows, columns=pd.MultiIndex.from_tuples(columns), dtype=object)
 
 
 def table(entries: Sequence[dict], artefact: str) -> pd.DataFrame:
-    """`artefact` (a key of TABLES) in the paper's layout; cells read "ours [low, high] | paper",
-    empty where it prints nothing.
+    """`artefact` (a key of TABLES) in the paper's layout.
+
+    Cells read "ours [low, high] | paper", and are empty where the paper prints nothing.
     """
-    cells, columns = _grid(entries, artefact)
-    rows = list(dict.fromkeys(row for row, _ in cells))
+    return _layout(entries, artefact).map(_cell_text)
 
-    def text(e):
-        ours = number(e["ours"]) + (
-            f" [{number(e['ci_low'])}, {number(e['ci_high'])}]" if e["ours"] is not None else ""
-        )
-        return f"{ours} | {number(e['paper'])}"
 
-    body = [
-        [text(cells[row, column]) if (row, column) in cells else "" for column in columns]
-        for row in rows
-    ]
-    return pd.DataFrame(body, index=rows, columns=pd.MultiIndex.from_tuples(columns))
+def _cell_text(entry: dict | None) -> str:
+    if entry is None:
+        return ""
+    ours = number(entry["ours"])
+    if entry["ours"] is not None:
+        ours += f" [{number(entry['ci_low'])}, {number(entry['ci_high'])}]"
+    return f"{ours} | {number(entry['paper'])}"
 
 
 def table_html(entries: Sequence[dict], artefact: str) -> str:
-    """The same as HTML; a row asked without persona only (the upper bound) spans the columns of its
-    benchmark.
+    """The same as HTML.
+
+    A row asked without persona only (the upper bound) spans the columns of its benchmark.
     """
-    cells, columns = _grid(entries, artefact)
-    rows = list(dict.fromkeys(row for row, _ in cells))
-    bare = [
-        row for row in rows if all(condition == "none" for r, (_, condition) in cells if r == row)
-    ]
-    if bare and any(condition != "none" for _, condition in columns) and len(bare) < len(rows):
-        columns = [column for column in columns if column[1] != "none"]
-    else:
-        bare = []
-    names = list(dict.fromkeys(name for name, _ in columns))
-    spans = {name: sum(n == name for n, _ in columns) for name in names}
-    head = (
-        "<tr><td></td>"
-        + "".join(f"<th scope='colgroup' colspan='{spans[n]}'>{html.escape(n)}</th>" for n in names)
-        + "</tr><tr><td></td>"
-        + "".join(f"<th scope='col'>{condition}</th>" for _, condition in columns)
-        + "</tr>"
-    )
-    body = ""
-    for row in rows:
-        body += f"<tr><th scope='row'>{html.escape(row)}</th>"
-        if row in bare:
-            body += "".join(_cell(cells.get((row, (name, "none"))), spans[name]) for name in names)
+    layout = _layout(entries, artefact)
+    without = layout.columns.get_level_values(1) == "none"
+    is_bound = layout.loc[:, ~without].isna().all(axis=1)
+    has_bound = is_bound.any() and not is_bound.all()
+    if has_bound:  # the columns are those of the other rows
+        bounds, layout = layout.xs("none", axis=1, level=1), layout.loc[:, ~without]
+    spans = Counter(layout.columns.get_level_values(0))
+    body = []
+    for row, cells in layout.iterrows():
+        if has_bound and is_bound[row]:
+            bound = bounds.loc[row]
+            shown = [_cell(bound.get(name), span) for name, span in spans.items()]
         else:
-            body += "".join(_cell(cells.get((row, column)), 1) for column in columns)
-        body += "</tr>"
-    return f"<table class='paper'><caption>{html.escape(TABLES[artefact])}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
-def _cell(entry: dict | None, span: int) -> str:
-    if entry is None:
-        return f"<td colspan='{span}'></td>"
-    interval = (
-        ""
-        if entry["ours"] is None
-        else f"<small>{number(entry['ci_low'])}–{number(entry['ci_high'])}</small>"
+            shown = [_cell(entry) for entry in cells]
+        body.append(markup.row([markup.element("th", markup.text(row), scope="row"), *shown]))
+    corner = markup.element("td")
+    benchmarks = (
+        markup.element("th", markup.text(name), scope="colgroup", colspan=span)
+        for name, span in spans.items()
     )
-    tip = html.escape(f"{entry['status']}: {entry['note']}", quote=True)
-    return f"<td colspan='{span}' title='{tip}'><b>{number(entry['ours'])}</b>{interval}<i>{number(entry['paper'])}</i></td>"
+    conditions = (markup.element("th", condition, scope="col") for _, condition in layout.columns)
+    head = [markup.row([corner, *benchmarks]), markup.row([corner, *conditions])]
+    return markup.table(head, body, caption=TABLES[artefact], class_="paper")
+
+
+def _cell(entry: dict | None, span: int = 1) -> str:
+    """Ours, its interval and the paper's number, with the status and its note as a tip."""
+    if entry is None:
+        return markup.element("td", colspan=span)
+    content = markup.element("b", number(entry["ours"]))
+    if entry["ours"] is not None:
+        limits = f"{number(entry['ci_low'])}–{number(entry['ci_high'])}"
+        content += markup.element("small", limits)
+    content += markup.element("i", number(entry["paper"]))
+    tip = f"{entry['status']}: {entry['note']}"
+    return markup.element("td", content, colspan=span, title=tip)

@@ -1,11 +1,11 @@
-"""Part 8: profiles that are learned from talk, as RLPA learns them (Zhao et al. 2025, arXiv
-2505.15456), and PersonaDual fed with them.
+"""Part 8: profiles learned from dialogues, as RLPA learns them, and PersonaDual fed with them.
 
-The paper's section, equation or appendix stands where a thing is defined. Departures:
+RLPA: Zhao et al. 2025, arXiv 2505.15456. The paper's section, equation or appendix stands where a
+thing is defined. Departures:
 1. GRPO instead of PPO with a critic: one prompt's rollouts are each other's baseline, by the
    trainer that PersonaDual has. The authors' code also makes every turn one prompt with a reward of
    its own and no credit between turns, so nothing else changes.
-2. The gold profile of the Profile Reward is what the user has revealed so far, as the issue asks;
+2. The gold profile of the Profile Reward is what the user has revealed so far;
    in the paper it is the whole hidden profile, which punishes leaving out what nobody could know.
    Where nothing is revealed, an empty profile earns 1.
 3. Slots are matched by rule, not by a language model (which the paper's App. H.1 finds exact in 35

@@ -1,0 +1,1 @@
+"""How work runs: stages that are done once, several processes, live progress."""

@@ -1,25 +1,35 @@
-"""What is done side by side, training and notebooks: a process and a CPU core each, for models so
-small that a second core gains little.
+"""Tasks side by side, training and notebooks: one process and one CPU core each.
+
+Our models are so small that a second core gains little.
 """
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
+from IPython import get_ipython
+from IPython.display import display
 
 from pdlib import config
-from pdlib.run import launch, stages
+from pdlib.run import processes, stages
+from pdlib.run.processes import GRACE, SHOW_EVERY
 
 MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
 
 
 @dataclass(frozen=True)
 class Task:
-    """label: its name in the display and of its log.  module, arguments: `python -m module
-    --profile ... arguments` does it in a process of its own; do() does it here.  after: the label
-    of what has to be done before, if that is a task, too.
+    """A piece of work, here or in a process of its own.
+
+    label: its name in the display and of its log.  do: does it here.  module, arguments: `python -m
+    module --profile ... arguments` does it in a process of its own.  after: the label of what has
+    to be done before, if that is a task, too.
     """
 
     label: str
@@ -29,32 +39,124 @@ class Task:
     after: str | None = None
 
     def is_done(self) -> bool:
-        """Is its stage there, and those before it, of these settings?"""
+        """Whether its stage, and those before it, have their results with these settings."""
         try:
-            with stages.looking():
+            with stages.without_building():
                 self.do()
-        except stages.NotThere:
+        except stages.NotBuiltError:
             return False
         return True
 
 
 def run(cfg: config.Config, tasks: Sequence[Task]) -> int:
-    """Do what is not done yet of `tasks`, as many at once as `cfg.workers` says; 0: one a CPU core,
-    if there are MEMORY bytes for each.
+    """Do the unfinished ones of `tasks` side by side; returns how many were done.
 
-    Where nothing can be done beside another thing, nothing is done here: it is done where it is
-    asked for. Returns how many were done.
+    At most `cfg.workers` run at once; 0 means one per CPU core, if there are MEMORY bytes for each.
+    Where no two tasks can run at once, nothing is done here: each is done where its result is asked
+    for.
     """
     workers = cfg.workers or min(os.cpu_count() or 1, psutil.virtual_memory().available // MEMORY)
     missing = [task for task in tasks if not task.is_done()] if workers > 1 else []
     labels, waited_for = {task.label for task in missing}, {task.after for task in missing}
     if len(labels - waited_for) < 2:
         return 0
-    given = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
-    launch.side_by_side(
-        {task.label: [task.module, *given, *task.arguments] for task in missing},
+    settings = ["--profile", cfg.profile, "--overrides", json.dumps(cfg.overrides())]
+    side_by_side(
+        {task.label: [task.module, *settings, *task.arguments] for task in missing},
         workers=workers,
         logs=cfg.run_folder() / "logs",
         after={task.label: task.after for task in missing if task.after in labels},
     )
     return len(missing)
+
+
+def side_by_side(
+    tasks: dict[str, list[str]],
+    *,
+    workers: int,
+    logs: Path,
+    after: dict[str, str] | None = None,
+    show_every: float = SHOW_EVERY,
+    grace: float = GRACE,
+) -> None:
+    """Run `python -m <arguments>` for each task, at most `workers` at once, and wait for all.
+
+    Each process has one thread; a GPU is shared. after: the task that must be done before. Heads of
+    the longest dependency chains start first, else the order is the one given. A task's output goes
+    to logs/<task>.log; the last line of each running task is shown every `show_every` seconds, in a
+    notebook in one display. When a task fails, or on an interrupt or SIGTERM, all others are ended;
+    RuntimeError then, with the failed task's last lines.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    after = after or {}
+    waiting = sorted(tasks, key=lambda name: -_chain_length(name, after))  # stable
+    running: dict[str, subprocess.Popen] = {}
+    done, shown, show = [], 0.0, _display()
+
+    def log(name: str) -> Path:
+        return logs / f"{name}.log"
+
+    with processes.termination_raises():
+        try:
+            while waiting or running:
+                ready = [name for name in waiting if after.get(name) in (None, *done)]
+                for name in ready[: workers - len(running)]:
+                    waiting.remove(name)
+                    running[name] = _start(tasks[name], log(name))
+                time.sleep(min(0.2, show_every))
+                for name in [name for name in running if running[name].poll() is not None]:
+                    if code := running.pop(name).returncode:
+                        cause = processes.last_lines(_lines(log(name)))
+                        raise RuntimeError(
+                            f"{name} ended with code {code}; the log is {log(name)}; "
+                            f"its last lines:\n{cause}"
+                        )
+                    done.append(name)
+                if time.monotonic() - shown >= show_every or not (waiting or running):
+                    lines = [f"{name} | {_last_line(log(name))}" for name in running]
+                    lines += [
+                        f"done: {', '.join(done) or 'none'}; "
+                        f"waiting: {', '.join(waiting) or 'none'}"
+                    ]
+                    show("\n".join(lines))
+                    shown = time.monotonic()
+        finally:
+            for process in running.values():
+                processes.end(process, grace)
+
+
+def _start(arguments: list[str], log: Path) -> subprocess.Popen:
+    with log.open("w", encoding="utf-8") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            env=processes.environment() | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _display() -> Callable[[str], None]:
+    """In a notebook a text that is replaced, elsewhere printed."""
+    if get_ipython() is None:
+        return lambda text: print(text, flush=True)
+    handle = display({"text/plain": "starting"}, raw=True, display_id=True)
+    return lambda text: handle.update({"text/plain": text}, raw=True)
+
+
+def _chain_length(name: str, after: dict[str, str]) -> int:
+    """How many tasks wait one after another, the first of them for `name`."""
+    lengths = [
+        1 + _chain_length(later, after) for later, earlier in after.items() if earlier == name
+    ]
+    return max(lengths, default=0)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in _lines(log) if line.strip()]
+    return lines[-1] if lines else "starting"

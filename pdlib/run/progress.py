@@ -1,8 +1,9 @@
-"""One updating display while training, and one JSON line a step on disk."""
+"""One updating display while training, and one JSON line per logged step on disk."""
 
 import json
 import time
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -14,22 +15,23 @@ from pdlib.run import health
 
 
 def read_log(folder: Path) -> pd.DataFrame:
-    """The training log of a stage, one row a logged step."""
+    """The training log of a stage, one row per logged step."""
     return pd.read_json(folder / "log.jsonl", lines=True)
 
 
 def minutes(seconds: float) -> str:
+    """Minutes and seconds as text, "2:15 min"."""
     return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
 
 
 class Progress(TrainerCallback):
-    """Writes each logged step to `log_file` and shows curve, sample, the health of both modes and
-    time left.
+    """Writes each logged step to `log_file`, and shows how the training goes.
 
-    In a notebook one display is updated in place, so an executed copy keeps one final picture;
-    elsewhere a line is printed a few times per run. A resumed run drops the lines of steps that it
-    is about to do again. curve: the logged value to draw.  probe: called every `probe_every` steps
-    with the model; returns (a dict of numbers to log, a sample completion).
+    Shown are the curve, a sample completion, the health of both modes and the time left. In a
+    notebook one display is updated in place, so an executed copy keeps one final picture; elsewhere
+    a line is printed a few times per run. A resumed run drops the lines of steps that it is about
+    to do again. curve: the logged value to draw.  probe: called every `probe_every` steps with the
+    model; returns (a dict of numbers to log, a sample completion).
     """
 
     def __init__(
@@ -40,26 +42,19 @@ class Progress(TrainerCallback):
         probe: Callable | None = None,
         probe_every: int = 20,
     ):
-        self.log_file, self.title, self.curve, self.probe, self.probe_every = (
-            log_file,
-            title,
-            curve,
-            probe,
-            probe_every,
-        )
+        self.log_file, self.title, self.curve = log_file, title, curve
+        self.probe, self.probe_every = probe, probe_every
         self.rows: list[dict] = []
         self.handle, self.sample, self.probed, self.warnings = None, "", {}, []
         self.start, self.first, self.last_show, self.shown = None, 0, 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
+        """Keep the log of the steps that a resumed run does not do again; open the display."""
         if not state.is_world_process_zero:
             return
         if self.log_file.exists():
-            rows = [
-                json.loads(line)
-                for line in self.log_file.read_text().splitlines()
-                if line.endswith("}")
-            ]
+            lines = self.log_file.read_text().splitlines()
+            rows = [json.loads(line) for line in lines if line.endswith("}")]
             self.rows = [row for row in rows if row["step"] <= state.global_step]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_file.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
@@ -68,21 +63,17 @@ class Progress(TrainerCallback):
             self.handle = display(HTML(f"{self.title}: starting"), display_id=True)
 
     def on_log(self, args, state, control, logs=None, model=None, **kwargs):
-        if (
-            not logs or "train_runtime" in logs or not state.is_world_process_zero
-        ):  # that one sums up the run
+        """Write the step's numbers, with those of the probe and with warnings."""
+        is_summary = logs and "train_runtime" in logs  # of the whole run, not of a step
+        if not logs or is_summary or not state.is_world_process_zero:
             return
-        if (
-            self.start is None
-        ):  # the first step also pays for warming up: leave it out of the estimate
+        if self.start is None:
+            # The first step also pays for warming up: the estimate leaves it out.
             self.start, self.first = time.monotonic(), state.global_step
         if self.probe and (state.global_step % self.probe_every == 0 or not self.sample):
             self.probed, self.sample = self.probe(model)
-        row = {
-            "step": state.global_step,
-            **{k: v for k, v in logs.items() if isinstance(v, (int, float))},
-            **self.probed,
-        }
+        numbers = {k: v for k, v in logs.items() if isinstance(v, (int, float))}
+        row = {"step": state.global_step, **numbers, **self.probed}
         self.warnings = health.warnings(row)
         row |= {"warnings": self.warnings} if self.warnings else {}
         self.rows.append(row)
@@ -92,59 +83,58 @@ class Progress(TrainerCallback):
             self.show(state.global_step, state.max_steps)
 
     def on_train_end(self, args, state, control, **kwargs):
-        if not state.is_world_process_zero:
-            return
-        self.show(state.global_step, state.max_steps)
+        """Show the last step."""
+        if state.is_world_process_zero:
+            self.show(state.global_step, state.max_steps)
 
     def show(self, step: int, total: int):
-        done = step - self.first
-        left = (
-            minutes((time.monotonic() - self.start) / done * (total - step))
-            if done
-            else "some time"
-        )
-        value = next(
-            (row[self.curve] for row in reversed(self.rows) if self.curve in row), float("nan")
-        )
-        shares = ", ".join(
-            [f"{k} {v:.2f}" for k, v in self.probed.items()]
-            + [f"WARNING {text}" for text in self.warnings]
-        )
-        line = f"{self.title}: step {step}/{total}, {self.curve} {value:.3f}, {left} left"
+        """Update the notebook's display; elsewhere print a line when the last one is old enough."""
+        is_due = time.monotonic() - self.last_show > 30 or step >= total > self.shown
+        if self.handle is None and not is_due:
+            return
+        line = f"{self.title}: step {step}/{total}, {self.curve} {self._last_value():.3f}, "
+        line += f"{self._time_left(step, total)} left"
+        texts = [f"{k} {v:.2f}" for k, v in self.probed.items()]
+        details = ", ".join(texts + [f"WARNING {text}" for text in self.warnings])
         if self.handle is not None:
-            modes = "".join(
-                f"<tr><td>{label}</td><td>{text}</td></tr>"
-                for label, text in health.summary((self.rows or [{}])[-1]).items()
-            )
+            summary = health.summary((self.rows or [{}])[-1])
+            modes = [f"<tr><td>{label}</td><td>{text}</td></tr>" for label, text in summary.items()]
             self.handle.update(
                 HTML(
-                    f"<p>{line}</p>{self._svg(total)}<p>{shares}</p><table>{modes}</table>"
-                    f"<pre>{_escape(self.sample)}</pre>"
+                    f"<p>{line}</p>{self._svg(total)}<p>{details}</p><table>{''.join(modes)}</table>"
+                    f"<pre>{escape(self.sample, quote=False)}</pre>"
                 )
             )
-        elif time.monotonic() - self.last_show > 30 or step >= total > self.shown:
-            self.shown = step
-            print(f"{line}; {shares}" if shares else line, flush=True)
         else:
-            return
+            self.shown = step
+            print(f"{line}; {details}" if details else line, flush=True)
         self.last_show = time.monotonic()
+
+    def _last_value(self) -> float:
+        values = [row[self.curve] for row in self.rows if self.curve in row]
+        return values[-1] if values else float("nan")
+
+    def _time_left(self, step: int, total: int) -> str:
+        done = step - self.first
+        if not done:
+            return "some time"
+        return minutes((time.monotonic() - self.start) / done * (total - step))
 
     def _svg(self, total: int, width: int = 480, height: int = 90) -> str:
         """The curve so far as a small inline picture (a figure per update would be slow)."""
         points = [(row["step"], row[self.curve]) for row in self.rows if self.curve in row]
         if len(points) < 2:
             return ""
-        low, high = min(v for _, v in points), max(v for _, v in points)
+        first, last = points[0][1], points[-1][1]
+        values = [value for _, value in points]
+        low, span = min(values), (max(values) - min(values)) or 1
         path = " ".join(
-            f"{s / total * width:.0f},{height - (v - low) / ((high - low) or 1) * height:.0f}"
-            for s, v in points
+            f"{step / total * width:.0f},{height - (value - low) / span * height:.0f}"
+            for step, value in points
         )
         return (
-            f"<svg width='{width}' height='{height}' role='img' aria-label='{self.curve} from {points[0][1]:.3f} to "
-            f"{points[-1][1]:.3f}' style='border:1px solid #999'>"
+            f"<svg width='{width}' height='{height}' role='img' "
+            f"aria-label='{self.curve} from {first:.3f} to {last:.3f}' "
+            "style='border:1px solid #999'>"
             f"<polyline fill='none' stroke='#0072B2' stroke-width='1.5' points='{path}'/></svg>"
         )
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,11 +1,10 @@
-"""A stage's folder: runs once, survives being killed, and runs again only when what it depends on
-has changed.
+"""A stage runs once, survives being killed, and runs again only when its settings or inputs change.
 
-`outputs/<profile>/<stage>/manifest.json` is written last. Its key covers the stage's settings, its
-version and the keys of its inputs, so a changed setting reruns exactly what lies downstream; where,
-when and by which code it was made (`provenance`) is noted, but changes no key. `begun.json` holds
-the key of unfinished work: with the same key the work goes on where it stopped, with another it is
-begun afresh.
+Every stage has a folder. `outputs/<profile>/<stage>/manifest.json` is written last. Its key covers
+the stage's settings, its version and the keys of its inputs, so a changed setting reruns exactly
+what lies downstream. The manifest also notes where, when and by which code the stage was made
+(`provenance`); that changes no key. `begun.json` holds the key of unfinished work: with the same
+key the work goes on where it stopped, with another key it begins afresh.
 """
 
 import hashlib
@@ -29,9 +28,19 @@ from filelock import FileLock, Timeout
 from pdlib.config import ROOT
 
 MANIFEST, BEGUN = "manifest.json", "begun.json"
-REFERENCE = (
-    ROOT / "outputs" / "reference"
-)  # the small committed copy of a run, see `report.reference`
+REFERENCE = ROOT / "outputs" / "reference"  # the small committed copy of a run
+PACKAGES = (  # whose versions a manifest notes
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "bitsandbytes",
+    "tokenizers",
+    "numpy",
+    "math-verify",
+)
 
 
 def write_json(path: Path, value) -> None:
@@ -46,8 +55,8 @@ def read_manifest(folder: Path) -> dict:
     """The manifest of a finished stage; ValueError when it has not finished."""
     if not (folder / MANIFEST).is_file():
         raise ValueError(
-            f"stage {folder.name!r} has not finished: {folder / MANIFEST} is missing; run `make reproduce` "
-            "or the notebook that makes it"
+            f"stage {folder.name!r} has not finished: {folder / MANIFEST} is missing; "
+            "run `make reproduce` or the notebook that makes it"
         )
     return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
 
@@ -63,32 +72,21 @@ def _key(name: str, version: int, settings: dict, inputs: Sequence[Path]) -> str
 
 
 def _versions() -> dict[str, str]:
-    packages = (
-        "torch",
-        "transformers",
-        "trl",
-        "peft",
-        "datasets",
-        "accelerate",
-        "bitsandbytes",
-        "tokenizers",
-        "numpy",
-        "math-verify",
-    )
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in packages
-    }
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | versions
 
 
 def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=60
+        command, capture_output=True, text=True, check=True, timeout=60
     ).stdout.strip()
 
 
 def revision() -> dict:
-    """{"revision", "clean"} of this library's checkout: the commit, and whether its files are as
-    committed; else a null and a reason.
+    """The commit of this library's checkout, and whether its files are as committed.
+
+    {"revision", "clean"}; where there is no such commit {"revision": None, "reason"}.
     """
     try:
         if _git("rev-parse", "--show-prefix"):
@@ -104,54 +102,71 @@ def revision() -> dict:
 
 
 def hardware() -> dict:
-    """Processor, its cores, memory in GiB, GPUs by name with CUDA's version; neither the machine's
-    nor the user's name.
+    """Processor, its cores, memory in GiB, and GPUs by name with CUDA's version.
+
+    Neither the machine's nor the user's name is among them.
     """
     info = Path("/proc/cpuinfo")  # where there is one, platform.processor() is empty
     lines = info.read_text().splitlines() if info.is_file() else []
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     torch = sys.modules.get("torch")  # a stage that never loaded it used no GPU
-    cuda = torch is not None and torch.cuda.is_available()
+    has_gpu = torch is not None and torch.cuda.is_available()
+    n_gpus = torch.cuda.device_count() if has_gpu else 0
     return {
-        "cpu": found[0] if found else platform.processor() or platform.machine(),
+        "cpu": processors[0] if processors else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.system(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        if cuda
-        else [],
-        "cuda": torch.version.cuda if cuda else None,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(n_gpus)],
+        "cuda": torch.version.cuda if has_gpu else None,
     }
 
 
 @cache
 def say_once(line: str) -> None:
-    """Print a line the first time in this process: what would be repeated for every system that
-    starts from one stage.
+    """Print a line only the first time in this process.
+
+    Every system that starts from one stage would repeat the same line.
     """
     print(line, flush=True)
 
 
 def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class NotThere(Exception):
-    """A stage whose result is not there, or is that of other settings or inputs."""
+class NotBuiltError(Exception):
+    """A stage has no result yet, or the result is that of other settings or inputs."""
 
 
-_looking = False
+_may_build = True
 
 
 @contextmanager
-def looking() -> Iterator[None]:
-    """Within it `once` builds nothing: where it would, it raises NotThere."""
-    global _looking
-    _looking = True
+def without_building() -> Iterator[None]:
+    """Within it `once` builds nothing: where it would, it raises NotBuiltError."""
+    global _may_build
+    _may_build = False
     try:
         yield
     finally:
-        _looking = False
+        _may_build = True
+
+
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold the lock file `path`; where another process holds it, print `message` and wait."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(message, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def once(
@@ -165,11 +180,10 @@ def once(
 ) -> Path:
     """Run `build(folder)` unless `folder` already holds its result; return `folder`.
 
-    products: files the stage writes elsewhere; it runs again when one of them is gone.
-
-    build may find its own unfinished work in the folder (checkpoints); what it returns goes into
+    `build` may find its own unfinished work in the folder (checkpoints); what it returns goes into
     the manifest. A second process that wants the same stage waits until the first has finished,
-    then uses its result.
+    then uses its result. products: files that the stage writes elsewhere; it runs again when one
+    of them is gone.
     """
     key = _key(folder.name, version, settings, inputs)
 
@@ -180,59 +194,43 @@ def once(
             and all(p.exists() for p in products)
         )
 
-    if _looking:
+    if not _may_build:
         if is_done():
             return folder
-        raise NotThere(folder)
+        raise NotBuiltError(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(
-            f"stage {folder.name}: another run is working on it, waiting for that one", flush=True
-        )
-        lock.acquire()
-    try:
+    lock = folder.with_name(f".{folder.name}.lock")
+    with locked(lock, f"stage {folder.name}: another run is working on it, waiting for that one"):
         if is_done():
             say_once(f"stage {folder.name}: up to date")
             return folder
-        begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else None
-        if folder.exists() and (begun or {}).get("key") != key:
-            (folder / MANIFEST).unlink(
-                missing_ok=True
-            )  # first, so that a kill in between leaves nothing that looks finished
-            shutil.rmtree(folder)
-        elif begun:
-            print(f"stage {folder.name}: going on with unfinished work", flush=True)
+        _clear_unless_begun(folder, key)
         folder.mkdir(exist_ok=True)
         write_json(folder / BEGUN, {"key": key})
-        code, began, started = (
-            revision(),
-            now(),
-            time.time(),
-        )  # the code as it was when the work began
+        code, began, started = revision(), now(), time.time()  # the code when the work began
         facts = build(folder)
-        write_json(
-            folder / MANIFEST,
-            {
-                "stage": folder.name,
-                "key": key,
-                "version": version,
-                "settings": settings,
-                "inputs": {path.name: read_manifest(path)["key"] for path in inputs},
-                "versions": _versions(),
-                "seconds": round(time.time() - started, 1),
-                "provenance": {
-                    "code": code,
-                    "hardware": hardware(),
-                    "began": began,
-                    "ended": now(),
-                },
-                "facts": facts or {},
-            },
-        )
+        manifest = {
+            "stage": folder.name,
+            "key": key,
+            "version": version,
+            "settings": settings,
+            "inputs": {path.name: read_manifest(path)["key"] for path in inputs},
+            "versions": _versions(),
+            "seconds": round(time.time() - started, 1),
+            "provenance": {"code": code, "hardware": hardware(), "began": began, "ended": now()},
+            "facts": facts or {},
+        }
+        write_json(folder / MANIFEST, manifest)
         (folder / BEGUN).unlink()
         return folder
-    finally:
-        lock.release()
+
+
+def _clear_unless_begun(folder: Path, key: str) -> None:
+    """Remove the folder's content unless it is unfinished work of the same key."""
+    begun = json.loads((folder / BEGUN).read_text()) if (folder / BEGUN).is_file() else {}
+    if folder.exists() and begun.get("key") != key:
+        # The manifest goes first: a kill in between leaves nothing that looks finished.
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    elif begun:
+        print(f"stage {folder.name}: going on with unfinished work", flush=True)

@@ -1,11 +1,10 @@
-"""TRL's GRPOTrainer with each distinct prompt through the network once, in generation and in
-training (pdlib.shared_prefix).
+"""TRL's GRPOTrainer with each distinct prompt through the network once (pdlib.shared_prefix).
 
-Same numbers, less work. A prompt's rollouts stay together when a generation is cut into
-micro-batches; TRL shuffles single rollouts. Where it cannot, it says so once and goes TRL's way.
-TRL is pinned exactly: this file leans on `_generate_single_turn`, `_prepare_inputs`,
-`_get_per_token_logps_and_entropies`, and on the fused head (`model(..., shift_labels=...,
-fused_lm_head=True)`).
+That is so in generation and in training: same numbers, less work. A prompt's rollouts stay together
+when a generation is cut into micro-batches; TRL shuffles single rollouts. Where the trainer cannot
+share, it says so once and goes TRL's way. TRL is pinned exactly: `trl_inside` lists the private
+names that this file leans on. It also leans on the fused head
+(`model(..., shift_labels=..., fused_lm_head=True)`).
 """
 
 import math
@@ -18,20 +17,29 @@ from trl.trainer.utils import split_tensor_dict
 from pdlib import models
 from pdlib.shared_prefix import attention, decode, score
 
+# Settings of sampling that `decode.sample` does not know, with the values that mean nothing.
+NO_EFFECT = {
+    "top_p": (None, 1.0),
+    "top_k": (None, 0, 1),  # 1 is greedy, which it knows
+    "min_p": (None, 0.0),
+    "repetition_penalty": (None, 1.0),
+}
+
 
 class SharedPrefixGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer that computes once what a prompt's rollouts share. A subclass may force how a
-    rollout begins.
+    """GRPOTrainer that computes once what a prompt's rollouts share.
+
+    A subclass may force how a rollout begins.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         models.give_head_a_bias(self.model)
-        self._prompt_ids = []
 
     def _forced_prefixes(self, count: int) -> list[list[int]]:
-        """The token ids with which each of this process's `count` rollouts must begin; empty:
-        sampled from the start.
+        """The token ids with which each of this process's `count` rollouts must begin.
+
+        An empty list stands for a rollout that is sampled from the start.
         """
         return [[]] * count
 
@@ -39,16 +47,15 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
         self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False
     ):
         prefixes = self._forced_prefixes(len(prompt_ids))
-        self._prompt_ids = prompt_ids
-        if not (
-            self.use_vllm or self.use_transformers_continuous_batching
-        ):  # those share prefixes in their own way
-            if (reason := self._why_not_shared()) is None:
+        # vLLM and continuous batching share prefixes in their own way.
+        if not (self.use_vllm or self.use_transformers_continuous_batching):
+            reason = self._why_not_shared()
+            if reason is None:
                 return self._shared_rollouts(prompt_ids, prefixes), None
             attention.state("rollouts", reason)
         forced = [prompt + prefix for prompt, prefix in zip(prompt_ids, prefixes, strict=True)]
-        # vLLM is sent one prompt a group for all its copies; forced copies differ, so each goes by
-        # itself.
+        # vLLM is sent one prompt per group for all its copies; forced copies differ, so each goes
+        # by itself.
         copies = 1 if any(prefixes) else num_generations
         completion_ids, logps = super()._generate_single_turn(
             forced, images, multimodal_fields, copies, has_tool_images
@@ -60,58 +67,42 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
         return [prefix + ids for prefix, ids in zip(prefixes, completion_ids, strict=True)], logps
 
     def _why_not_shared(self) -> str | None:
-        """Why the rollouts must come from TRL's own generation; None: from one prefill a prompt
-        (pdlib.shared_prefix).
-        """
+        """Why the rollouts must come from TRL's own generation; None where they can be shared."""
         if self._is_vlm or self.tools:
             return "images or tools take part"
         if self._dist.is_zero3 or self._dist.is_fsdp:
             return "the weights are cut over processes, which must all take equally many steps"
-        plain = {
-            "top_p": (None, 1.0),
-            "top_k": (None, 0, 1),
-            "min_p": (None, 0.0),
-            "repetition_penalty": (None, 1.0),
-        }
-        asked = [name for name, values in plain.items() if getattr(self.args, name) not in values]
-        asked += list(self.args.generation_kwargs or {}) + (
-            ["cache_implementation"] if self.args.cache_implementation else []
-        )
-        return (
-            f"{', '.join(asked)} asked for"
-            if asked
-            else attention.obstacle(self.accelerator.unwrap_model(self.model))
-        )
+        settings = [
+            name for name, values in NO_EFFECT.items() if getattr(self.args, name) not in values
+        ]
+        settings += list(self.args.generation_kwargs or {})
+        settings += ["cache_implementation"] if self.args.cache_implementation else []
+        if settings:
+            return f"{', '.join(settings)} asked for"
+        return attention.obstacle(self.accelerator.unwrap_model(self.model))
 
     def _shared_rollouts(
         self, prompt_ids: list[list[int]], prefixes: list[list[int]]
     ) -> list[list[int]]:
-        """A completion (forced prefix, then sampled tokens) of each prompt; each distinct prompt is
-        prefilled once.
+        """A completion (forced prefix, then sampled tokens) of each prompt.
+
+        Each distinct prompt is prefilled once.
         """
-        distinct = {
-            prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompt_ids)))
-        }
-        width, temperature = (
-            self.max_completion_length,
-            0.0 if self.args.top_k == 1 else self.temperature,
+        group = {prompt: g for g, prompt in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
+        width = self.max_completion_length
+        unwrapped = unwrap_model_for_generation(
+            self.model_wrapped,
+            self.accelerator,
+            gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         )
-        with (
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                gradient_checkpointing_kwargs=(self.args.gradient_checkpointing_kwargs),
-            ) as model,
-            torch.no_grad(),
-            attention.switched_on(model),
-        ):
+        with unwrapped as model, torch.no_grad(), attention.switched_on(model):
             return decode.sample(
                 model,
-                decode.Prefill(model, list(distinct)),
-                [distinct[tuple(ids)] for ids in prompt_ids],
+                decode.Prefill(model, list(group)),
+                [group[tuple(ids)] for ids in prompt_ids],
                 prefixes,
                 draws=torch.rand(len(prompt_ids), width),
-                temperature=temperature,
+                temperature=0.0 if self.args.top_k == 1 else self.temperature,
                 max_new_tokens=width,
                 eos=self.eos_token_ids,
             )
@@ -126,21 +117,20 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
 
     @staticmethod
     def _groups_together(batches: list[dict]) -> list[dict]:
-        """The same rows in as many batches, a prompt's rollouts next to each other; prompts in the
-        order of TRL's shuffled rows.
+        """The same rows in as many batches, a prompt's rollouts next to each other.
+
+        Prompts come in the order of TRL's shuffled rows.
         """
         prompts = [tuple(row) for batch in batches for row in batch["prompt_ids"].tolist()]
-        place = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        order = torch.tensor(
-            sorted(range(len(prompts)), key=lambda i: place[prompts[i]]),
-            device=batches[0]["prompt_ids"].device,
-        )
-        rows = {
-            name: torch.cat([batch[name] for batch in batches])[order]
-            if torch.is_tensor(value) and value.dim()
-            else value
-            for name, value in batches[0].items()
-        }
+        group = {prompt: g for g, prompt in enumerate(dict.fromkeys(prompts))}
+        by_group = sorted(range(len(prompts)), key=lambda i: group[prompts[i]])
+        order = torch.tensor(by_group, device=batches[0]["prompt_ids"].device)
+        rows = {}
+        for name, value in batches[0].items():
+            is_per_row = torch.is_tensor(value) and value.dim()
+            rows[name] = (
+                torch.cat([batch[name] for batch in batches])[order] if is_per_row else value
+            )
         return split_tensor_dict(rows, len(batches))
 
     def _get_per_token_logps_and_entropies(
@@ -154,20 +144,18 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
         compute_aux_loss=False,
         **multimodal,
     ):
-        """Log-probabilities (and entropies) (B, T) of completions, policy's or reference's, zero at
-        padding.
+        """Log-probabilities (and entropies) (B, T) of completions, zero at padding.
+
+        model: the policy or the reference.
         """
-        plain = self.accelerator.unwrap_model(model)
-        reason = (
-            "images take part"
-            if any(value is not None for value in multimodal.values())
-            else attention.obstacle(plain)
-        )
-        if reason or compute_aux_loss:
-            attention.state(
-                "training passes",
-                reason or "mixtures of experts balance their load over the whole batch",
-            )
+        plain_model = self.accelerator.unwrap_model(model)
+        reason = attention.obstacle(plain_model)
+        if any(value is not None for value in multimodal.values()):
+            reason = "images take part"
+        if compute_aux_loss:
+            reason = reason or "mixtures of experts balance their load over the whole batch"
+        if reason:
+            attention.state("training passes", reason)
             return super()._get_per_token_logps_and_entropies(
                 model,
                 input_ids,
@@ -178,16 +166,10 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
                 compute_aux_loss,
                 **multimodal,
             )
-        score.prepare(plain)
+        score.prepare(plain_model)
+        rows = batch_size or len(input_ids)
+        batches = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
         with self.accelerator.autocast():
-            parts = [
-                score.per_token(model, ids, mask, logits_to_keep)
-                for ids, mask in zip(
-                    *(
-                        part.split(batch_size or len(input_ids))
-                        for part in (input_ids, attention_mask)
-                    )
-                )
-            ]
-        logps, entropies = ([part[i] for part in parts] for i in (0, 1))
+            scored = [score.per_token(model, ids, mask, logits_to_keep) for ids, mask in batches]
+        logps, entropies = zip(*scored, strict=True)
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None

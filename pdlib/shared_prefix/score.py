@@ -1,17 +1,17 @@
-"""Training forward pass: log-probabilities of completions, with each distinct prompt once and no
-padding in the network.
+"""Training's forward pass: log-probabilities of completions, with each distinct prompt once.
+
+Nothing is padded in the network.
 """
 
 import torch
 from torch.nn.functional import pad
 
-from pdlib.shared_prefix.attention import NAME, Packed, base_model, rounds
+from pdlib.shared_prefix.attention import NAME, base_model, computes_in_bf16_on_cpu
+from pdlib.shared_prefix.packed import Packed
 
 
 def _completions_only(_module, _args, kwargs: dict, output):
-    """Forward hook of the backbone: of a packed batch, only the rows' tokens go on to the language
-    model head.
-    """
+    """Forward hook of the backbone: of a packed batch, only rows' tokens go on to the head."""
     layout = kwargs.get(NAME)
     if isinstance(layout, Packed) and layout.rows:
         output.last_hidden_state = output.last_hidden_state[:, layout.n_prompt_tokens :]
@@ -19,12 +19,11 @@ def _completions_only(_module, _args, kwargs: dict, output):
 
 
 def prepare(model) -> None:
-    """Make a model with TRL's fused head (trl.trainer.utils.add_fused_lm_head) ready for
-    `per_token`; a second call does nothing.
+    """Make a model with TRL's fused head ready for `per_token`; a second call does nothing.
 
-    The attention stays switched on, since gradient checkpointing calls the layers again in the
-    backward pass, when a context manager would be over. Calls without a layout are plain all the
-    same.
+    The head is that of trl.trainer.utils.add_fused_lm_head. The attention stays switched on, since
+    gradient checkpointing calls the layers again in the backward pass, when a context manager would
+    be over. Calls without a layout are plain all the same.
     """
     base = base_model(model)
     base.config._attn_implementation = NAME
@@ -35,40 +34,39 @@ def prepare(model) -> None:
 def per_token(
     model, ids: torch.Tensor, mask: torch.Tensor, width: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(R, T) log-probabilities and entropies of the last T = `width` of `ids` (R, P + T); zero
-    where `mask` (R, P + T) is.
+    """(R, T) log-probabilities and entropies of the last T = `width` of `ids` (R, P + T).
 
-    A row's first token in the network is the prompt's last, so every row's outputs are its own, and
-    the head (TRL's, in chunks of tokens and vocabulary, divided by the temperature) sees these
-    outputs only. In bfloat16 on a CPU it attends by `attention.by_products`, with or without a
-    gradient: two ways would round differently, and policy and reference seem apart before the first
-    update.
+    They are zero where `mask` (R, P + T) is. A row's first token in the network is the prompt's
+    last, so every row's outputs are its own, and the head (TRL's, in chunks of tokens and
+    vocabulary, divided by the temperature) sees these outputs only. In bfloat16 on a CPU it attends
+    by `attention.by_products`, with or without a gradient: two ways would round differently, and
+    policy and reference seem apart before the first update.
     """
-    in_bf16 = rounds(model)
+    in_bf16 = computes_in_bf16_on_cpu(model)
     texts = [
-        [token for token, real in zip(row, reals) if real]
-        for row, reals in zip(ids.tolist(), mask.tolist())
+        [token for token, is_real in zip(row, reals, strict=True) if is_real]
+        for row, reals in zip(ids.tolist(), mask.tolist(), strict=True)
     ]
     lengths = mask[:, :-width].sum(1).tolist()
-    prompts = [tuple(text[:n]) for text, n in zip(texts, lengths)]
-    distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+    prompts = [tuple(text[:n]) for text, n in zip(texts, lengths, strict=True)]
+    group = {prompt: g for g, prompt in enumerate(dict.fromkeys(prompts))}
     packed = Packed(
-        [prompt[:-1] for prompt in distinct],
-        [text[n - 1 : -1] for text, n in zip(texts, lengths)],
-        [distinct[prompt] for prompt in prompts],
+        [prompt[:-1] for prompt in group],
+        [text[n - 1 : -1] for text, n in zip(texts, lengths, strict=True)],
+        [group[prompt] for prompt in prompts],
         ids.device,
         rounded=in_bf16,
         products=in_bf16,
     )
-    is_completion = mask[:, -width:].bool()
+    is_completion = mask[:, -width:].bool()  # (R, T)
     labels = ids[:, -width:][is_completion]  # (number of completion tokens,)
     filled = pad(labels, (0, packed.n_row_tokens - len(labels)))[None]
     out = model(**packed.inputs(), shift_labels=filled, fused_lm_head=True)
-    return tuple(
-        None
-        if values is None
-        else values.new_zeros(is_completion.shape).masked_scatter(
-            is_completion, values[:, : len(labels)]
-        )
-        for values in (out.log_probs, out.entropy)
-    )
+
+    def by_row(values: torch.Tensor | None) -> torch.Tensor | None:
+        if values is None:
+            return None
+        zeros = values.new_zeros(is_completion.shape)  # (R, T)
+        return zeros.masked_scatter(is_completion, values[:, : len(labels)])
+
+    return by_row(out.log_probs), by_row(out.entropy)

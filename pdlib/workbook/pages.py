@@ -1,27 +1,32 @@
-"""What texts look like in a notebook: answers side by side, a record, a step's rollouts; pure:
-values in, HTML out.
+"""What texts look like in a notebook: answers side by side, a record, a step's rollouts.
+
+All is pure: values in, HTML out.
 """
 
-import html
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from IPython.display import HTML
 
 from pdlib import modes
-from pdlib.analysis.playground import Said, differing
+from pdlib.analysis.playground import Reply, differing
 from pdlib.paper import catalogue
 from pdlib.schema import Mode
+from pdlib.workbook.markup import bullets, element, row, table, text
 
 LEFT = "text-align:left;vertical-align:top;white-space:pre-wrap"
-MARK = {
+MARK = {  # the colours of the modes in figures, see-through for dark themes
     Mode.GENERAL: "#0072B255",
     Mode.PERSONALIZED: "#E69F0066",
-}  # the colours of the modes in figures, see-through for dark themes
+}
+NO_TEXTS = (
+    "<p>These records are the small stored copy, without texts; <code>make reproduce</code> writes "
+    "them with texts.</p>"
+)
 
 
-def cell(value) -> str:
+def cell(value: object) -> str:
     """Escaped text; a missing value is a dash, a number has three decimals.
 
     >>> cell("<b>"), cell(None), cell(0.12345), cell(3)
@@ -29,125 +34,118 @@ def cell(value) -> str:
     """
     if pd.isna(value):
         return "–"
-    return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))
+    return f"{value:.3f}" if isinstance(value, float) else text(value)
 
 
-def grid(head: Sequence[str], rows: Iterable[Sequence], safe: bool = False) -> str:
-    """A table; safe: the cells are HTML already."""
-    top = "".join(f"<th style='{LEFT}'>{html.escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td style='{LEFT}'>{value if safe else cell(value)}</td>" for value in row)
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; its cells are HTML already."""
+    columns = (element("th", text(name), style=LEFT) for name in head)
+    body = (row(element("td", content, style=LEFT) for content in cells) for cells in rows)
+    return table([row(columns)] if len(head) else [], body)
 
 
-def block(title: str, text: str) -> str:
+def _values(frame: pd.DataFrame) -> str:
+    """A data frame as a table, without its index."""
+    return _grid(frame.columns, (map(cell, values) for values in frame.itertuples(index=False)))
+
+
+def _block(title: str, content: str) -> str:
     """A text as it is, under its title."""
-    return (
-        f"<p style='margin:.5em 0 0'><b>{html.escape(title)}</b></p>"
-        f"<pre style='{LEFT};border:1px solid #9996;padding:.4em'>{cell(text)}</pre>"
-    )
+    style = f"{LEFT};border:1px solid #9996;padding:.4em"
+    heading = element("p", element("b", text(title)), style="margin:.5em 0 0")
+    return heading + element("pre", cell(content), style=style)
 
 
-def _marked(words: list[tuple[str, bool]], mode: Mode) -> str:
-    """The words, what only this mode says in its colour."""
-    parts = [
-        (same, " ".join(html.escape(word) for word, _ in group))
-        for same, group in itertools.groupby(words, lambda pair: pair[1])
-    ]
-    return " ".join(
-        text if same else f"<span style='background:{MARK[mode]}'>{text}</span>"
-        for same, text in parts
-    )
+def _marked(words: Sequence[tuple[str, bool]], mode: Mode) -> str:
+    """The words, of which those that only this mode says are in its colour."""
+    phrases = []
+    for is_same, group in itertools.groupby(words, lambda pair: pair[1]):
+        phrase = " ".join(text(word) for word, _ in group)
+        if not is_same:
+            phrase = element("span", phrase, style=f"background:{MARK[mode]}")
+        phrases.append(phrase)
+    return " ".join(phrases)
 
 
-def playground(rows: Sequence[Said], changes: Sequence[str], strange: Sequence[str] = ()) -> HTML:
-    """Both modes' reasoning and answers side by side, a row an asker, with what only one of them
-    says marked; then what changed, in words.
+def playground(
+    answers: Sequence[Reply], changes: Sequence[str], unknown: Sequence[str] = ()
+) -> HTML:
+    """Both modes' reasoning and answers side by side, one row per asker; then what changed.
 
-    strange: words that the model cannot know, which is said first.
+    What only one of the modes says is marked. unknown: words that the model cannot know, which is
+    said first.
     """
-    unknown = html.escape(", ".join(strange))
-    warning = (
-        f"<p><b>Never read by this model: {unknown}.</b> It knows the pocket world's words only.</p>"
-        if strange
-        else ""
-    )
-    body = []
-    for row in rows:
-        parsed = {mode: modes.parse(getattr(row, mode.value)) for mode in Mode}
-        texts = [
-            one.reasoning if one.error is None else getattr(row, mode.value)
-            for mode, one in parsed.items()
+    warning = ""
+    if unknown:
+        listed = element("b", f"Never read by this model: {text(', '.join(unknown))}.")
+        warning = element("p", f"{listed} It knows the pocket world's words only.")
+    rows = []
+    for answer in answers:
+        asker = cell(answer.persona or "nobody in particular")
+        chance = element("b", f"{answer.p_personalized:.2f}")
+        words = differing(*(_reasoning(getattr(answer, mode.value)) for mode in Mode))
+        replies = [
+            f"{_marked(marked, mode)}<br>→ {element('b', text(answer.answer(mode)))}"
+            for mode, marked in zip(Mode, words, strict=True)
         ]
-        cells = [
-            f"{_marked(words, mode)}<br>→ <b>{html.escape(row.answer(mode))}</b>"
-            for mode, words in zip(Mode, differing(*texts))
-        ]
-        body.append(
-            [
-                cell(row.persona or "nobody in particular"),
-                f"<b>{row.p_personalized:.2f}</b>",
-                *cells,
-            ]
-        )
-    said = "".join(f"<li>{html.escape(line)}</li>" for line in changes)
+        rows.append([asker, chance, *replies])
     head = ["who asks", "P(personalised)", "general mode", "personalised mode"]
-    return HTML(f"{warning}{grid(head, body, safe=True)}<ul>{said}</ul>")
+    return HTML(warning + _grid(head, rows) + bullets(changes))
 
 
-def record(one: pd.Series, number: int, count: int, others: pd.DataFrame) -> HTML:
-    """A record as a page: which it is, its facts, prompt and completion, and `others`, what was
-    said to the same question otherwise.
+def _reasoning(completion: str) -> str:
+    """The reasoning of a completion, or all of one that cannot be parsed."""
+    parsed = modes.parse(completion)
+    return completion if parsed.error else parsed.reasoning
+
+
+def record(answer: pd.Series, number: str, others: pd.DataFrame) -> HTML:
+    """A record as a page: which it is, its facts, its texts, and `others`.
+
+    number: which it is of how many; others: what was said to the same question otherwise.
     """
-    where = f"{one.benchmark}, {one.item_id}, persona: {one.condition}, sampling run {one.seed}"
-    head = ["mode", "P(personalised)", "answer", "gold", "what became of it", "not parsed because"]
-    facts = [
-        one["mode"],
-        one.p_personalized,
-        one.get("answer"),
-        one.get("gold"),
-        one.cause,
-        one.parse_error,
-    ]
-    texts = (
-        block("asked", one.prompt) + block("said", one.completion)
-        if "prompt" in one
-        else "<p>These records are the small stored copy, without texts; <code>make reproduce</code> writes them with texts.</p>"
+    origin = (
+        f"{catalogue.label(answer.model)}, {answer.benchmark}, {answer.item_id}, "
+        f"persona: {answer.condition}, sampling run {answer.seed}"
     )
+    facts = {
+        "mode": answer["mode"],
+        "P(personalised)": answer.p_personalized,
+        "answer": answer.get("answer"),
+        "gold": answer.get("gold"),
+        "what became of it": answer.cause,
+        "not parsed because": answer.parse_error,
+    }
+    texts = NO_TEXTS
+    if "prompt" in answer:
+        texts = _block("asked", answer.prompt) + _block("said", answer.completion)
+    others_title = element("b", "the same item, however it was asked")
     return HTML(
-        f"<p><b>{number} of {count}</b>: {html.escape(catalogue.label(one.model))}, {html.escape(where)}</p>{grid(head, [facts])}"
-        f"{texts}<p><b>the same item, however it was asked</b> (shares of sampling runs)</p>"
-        f"{grid(others.columns, others.itertuples(index=False))}"
+        element("p", f"{element('b', number)}: {text(origin)}")
+        + _grid(list(facts), [map(cell, facts.values())])
+        + texts
+        + element("p", f"{others_title} (shares of sampling runs)")
+        + _values(others)
     )
 
 
 def step(
-    name: str,
-    number: int,
-    facts: dict[str, str],
+    title: str,
+    facts: Mapping[str, str],
     warnings: Sequence[str],
-    rows: pd.DataFrame,
-    question: int | None,
-    count: int,
+    rollouts: pd.DataFrame,
+    question: str,
 ) -> HTML:
-    """A training step in words: health of the modes, warnings, and the rollouts of one question (of
-    `browse.rollouts`).
+    """A training step in words: health of the modes, warnings, and the rollouts of one question.
+
+    rollouts: of `browse.rollouts`; question: which it is of how many.
     """
-    lines = "".join(
-        f"<tr><td style='{LEFT}'>{cell(label)}</td><td style='{LEFT}'>{cell(text)}</td></tr>"
-        for label, text in facts.items()
-    )
-    alarms = "".join(f"<p><b>WARNING</b> {html.escape(text)}</p>" for text in warnings)
-    page = f"<p><b>{html.escape(name)}, step {number}</b></p><table>{lines}</table>{alarms}"
-    if rows.empty:
-        return HTML(f"{page}<p>No completions were kept of this step.</p>")
-    shown = rows.sort_values("mode", kind="stable")[["mode", "reward", "advantage", "text"]]
-    shown = shown.assign(text=shown.text.str.replace("\n\n", "\n"))
-    return HTML(
-        f"{page}{block(f'question {question} of {count}', rows.prompt.iloc[0])}"
-        f"{grid(shown.columns, shown.itertuples(index=False))}"
-    )
+    page = element("p", element("b", text(title)))
+    page += _grid([], (map(cell, pair) for pair in facts.items()))
+    for warning in warnings:
+        page += element("p", f"{element('b', 'WARNING')} {text(warning)}")
+    if rollouts.empty:
+        return HTML(page + element("p", "No completions were kept of this step."))
+    page += _block(question, rollouts.prompt.iloc[0])
+    shown = rollouts.sort_values("mode", kind="stable")[["mode", "reward", "advantage", "text"]]
+    return HTML(page + _values(shown.assign(text=shown.text.str.replace("\n\n", "\n"))))

@@ -1,33 +1,31 @@
-"""Execute notebooks with papermill: to a temporary file first, into place on success, skipped when
+"""Execute notebooks with papermill.
+
+A notebook is executed to a temporary file, which goes into place on success, and is skipped when
 nothing changed.
 
 `python -m pdlib.workbook --profile pocket [--notebook 03_sft] [--set name=value ...] [--answers]`
 """
 
-import argparse
-import copy
 import hashlib
 import itertools
-import json
 import os
-import re
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import nbformat
+
 from pdlib import config
-from pdlib.run import stages
+from pdlib.run import committed, stages
+from pdlib.workbook import exercises
 
 LAST = "11_report"  # reads what all others left
 DIALOGUES, DYNAMIC = "10_multi_turn", "12_dynamic_profiles"  # train models of their own
-TIMES = Path(
-    "executed", "times.json"
-)  # within the run's folder, of a run side by side: when it began, minutes of training and in all
-STATIC = (
-    "PDLIB_STATIC"  # set for the kernels of executed notebooks: nobody is there to move a slider
-)
+# within the run's folder, of a run side by side: when it began, minutes of training and in all
+TIMES = Path("executed", "times.json")
+# set for the kernels of executed notebooks: nobody is there to move a slider
+STATIC = "PDLIB_STATIC"
 # in order -> the stage folders (within outputs/<profile>) that must exist once it has run
 NOTEBOOKS = {
     "00_start_here": [],
@@ -60,122 +58,57 @@ NOTEBOOKS = {
 
 
 def chosen(cfg: config.Config) -> list[str]:
-    """The notebooks of the setting `notebooks`, in order; ["all"]: all. ValueError for one that
-    there is not.
+    """The notebooks of the setting `notebooks`, in order; ["all"]: all.
+
+    ValueError for one that does not exist.
     """
-    wanted = config.chosen(cfg, "notebooks", NOTEBOOKS)
-    return [name for name in NOTEBOOKS if name in wanted]
+    names = config.listed(cfg, "notebooks", NOTEBOOKS)
+    return [name for name in NOTEBOOKS if name in names]
 
 
 def products(name: str, cfg: config.Config) -> list[Path]:
-    """The manifests of the stages that notebook `name` leaves finished; {every} stands for each
-    backbone, {seed} for each seed, {trained} and {records} for the seed of a backbone that is
-    trained here.
+    """The manifests of the stages that notebook `name` leaves finished.
+
+    In NOTEBOOKS, {every} stands for each backbone, {seed} for each seed, {trained} and {records}
+    for the seed of a backbone that is trained here.
     """
     from pdlib.train import backbone  # takes seconds
 
-    places = {
-        "run": [config.file_name(cfg.backbone)],
-        "seed": list(range(cfg.seed, cfg.seed + cfg.train_seeds)),
-    }
-    filled = set()
-    for run, seed, every in itertools.product(*places.values(), cfg.backbones):
-        own = seed if backbone.is_trained(every) else None
+    seeds = range(cfg.seed, cfg.seed + cfg.train_seeds)
+    folders = set()
+    for seed, name_of_backbone in itertools.product(seeds, cfg.backbones):
+        is_trained = backbone.is_trained(name_of_backbone)
         names = {
-            "run": run,
+            "run": config.file_name(cfg.backbone),
             "seed": seed,
-            "every": config.file_name(every),
-            "trained": "" if own is None else f"-{own}",
-            "records": "" if own is None else f".{own}",
+            "every": config.file_name(name_of_backbone),
+            "trained": f"-{seed}" if is_trained else "",
+            "records": f".{seed}" if is_trained else "",
         }
-        filled |= {pattern.format(**names) for pattern in NOTEBOOKS[name]}
-    return [cfg.folder() / stage / stages.MANIFEST for stage in sorted(filled)]
+        folders |= {pattern.format(**names) for pattern in NOTEBOOKS[name]}
+    return [cfg.folder() / folder / stages.MANIFEST for folder in sorted(folders)]
 
 
 def source(name: str) -> Path:
+    """The notebook of that name; ValueError for an unknown one."""
     path = config.ROOT / "notebooks" / f"{name}.ipynb"
     if name not in NOTEBOOKS or not path.is_file():
         raise ValueError(f"unknown notebook {name!r}, expected one of {', '.join(NOTEBOOKS)}")
     return path
 
 
+def _hash(*files: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
 def _library_hash() -> str:
-    files = sorted(p for p in (config.ROOT / "pdlib").rglob("*") if p.suffix in (".py", ".yaml"))
-    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """One exercise of a notebook. code: the Python blocks of its answer, which run after the
-    notebook's last cell; may be empty.
-    """
-
-    number: int
-    difficulty: str
-    minutes: int
-    task: str
-    answer: str
-
-    @property
-    def code(self) -> str:
-        return "\n".join(
-            re.findall(r"^```python\n(.*?)^```", self.answer, re.DOTALL | re.MULTILINE)
-        ).rstrip()
-
-
-def exercises(text: str) -> list[Exercise]:
-    """The exercises in a notebook's markdown: `**1 (easy, 5 minutes).** task
-    <details><summary>Answer</summary> answer </details>`.
-
-    >>> exercises("**2 (hard, 9 minutes).** Why?\\n<details><summary>Answer</summary>So.</details>")[0].answer
-    'So.'
-    """
-    pattern = r"\*\*(\d+) \((\w+), (\d+) minutes\)\.\*\*(.*?)<details><summary>Answer</summary>(.*?)</details>"
-    return [
-        Exercise(int(number), difficulty, int(minutes), task.strip(), answer.strip())
-        for number, difficulty, minutes, task, answer in re.findall(pattern, text, re.DOTALL)
-    ]
-
-
-def text_of(notebook) -> str:
-    """The markdown of a notebook, cell after cell."""
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-
-
-def with_answers(notebook):
-    """A copy of the notebook with the code of its exercises' answers after the last cell, a cell
-    each, tagged `answer`.
-    """
-    import nbformat
-
-    notebook = copy.deepcopy(notebook)
-    notebook.cells += [
-        nbformat.v4.new_code_cell(one.code, metadata={"tags": ["answer"], "exercise": one.number})
-        for one in exercises(text_of(notebook))
-        if one.code
-    ]
-    return notebook
-
-
-def _where_it_failed(executed: Path) -> str:
-    """ ", exercise 2" when the cell with the error is an answer, else nothing."""
-    import nbformat
-
-    failed = [
-        cell
-        for cell in nbformat.read(executed, as_version=4).cells
-        if any(output.output_type == "error" for output in cell.get("outputs", []))
-    ]
-    return "".join(
-        f", exercise {cell.metadata.exercise}: the answer"
-        for cell in failed
-        if "exercise" in cell.metadata
-    )
+    files = (config.ROOT / "pdlib").rglob("*")
+    return _hash(*sorted(path for path in files if path.suffix in (".py", ".yaml")))
 
 
 def check_parameters(path: Path, given: dict) -> None:
-    """Papermill only warns of a parameter a notebook does not have; here it is an error."""
-    import papermill
+    """ValueError for a parameter that the notebook does not have; papermill would only warn."""
+    import papermill  # takes seconds
 
     known = papermill.inspect_notebook(str(path))
     unknown = sorted(set(given) - set(known))
@@ -196,125 +129,119 @@ def run(
     path = source(name)
     parameters = {"profile": cfg.profile, "overrides": cfg.overrides()} | (parameters or {})
     target = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
-
-    def build(folder: Path) -> None:
-        check_parameters(path, parameters)
-        import nbformat
-        import papermill
-
-        os.environ[STATIC] = "1"  # the kernel inherits it
-        temporary = target.with_name(f".{name}.{os.getpid()}.ipynb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            notebook = nbformat.read(path, as_version=4)
-            papermill.execute_notebook(
-                with_answers(notebook) if answers else notebook,
-                str(temporary),
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=str(path.parent),
-                progress_bar=True,
-                log_output=True,
-            )
-        except papermill.exceptions.PapermillExecutionError:
-            failed = target.with_name(f"{name}.failed.ipynb")
-            os.replace(temporary, failed)
-            print(
-                f"{name}{_where_it_failed(failed)} failed; its traceback is in {failed}",
-                file=sys.stderr,
-            )
-            raise
-        os.replace(temporary, target)
-
     settings = {
-        "source": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        "source": _hash(path),
         "library": _library_hash(),
         "config": cfg.subset(""),
         "parameters": parameters,
-    } | ({"answers": True} if answers else {})
+    }
+    if answers:
+        settings["answers"] = True
     stages.once(
         cfg.run_folder() / "executed" / name,
-        build,
+        lambda _: _execute(path, target, parameters, answers),
         settings=settings,
         products=[target, *products(name, cfg)],
     )
     return target
 
 
+def _execute(path: Path, target: Path, parameters: dict, answers: bool) -> None:
+    """Execute the notebook `path` to `target`, in a kernel that shows no widgets."""
+    import papermill  # takes seconds
+
+    check_parameters(path, parameters)
+    os.environ[STATIC] = "1"  # the kernel inherits it
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        papermill.execute_notebook(
+            exercises.with_answers(notebook) if answers else notebook,
+            str(temporary),
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(path.parent),
+            progress_bar=True,
+            log_output=True,
+        )
+    except papermill.exceptions.PapermillExecutionError:
+        failed = target.with_name(f"{target.stem}.failed.ipynb")
+        os.replace(temporary, failed)
+        where = ", ".join(filter(None, [target.stem, exercises.failed_answer(failed)]))
+        print(f"{where} failed; its traceback is in {failed}", file=sys.stderr)
+        raise
+    os.replace(temporary, target)
+
+
 def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
-    """What notebooks by themselves would train one after another, then all notebooks but the last;
-    returns the minutes of the training, None where there was none.
+    """What notebooks by themselves would train one after another, then all notebooks but the last.
+
+    Returns the minutes of the training, None where there was none.
     """
-    from pdlib import systems
+    from pdlib import systems  # takes seconds
     from pdlib.rlpa import evaluate
-    from pdlib.run import parallel  # takes seconds
+    from pdlib.run import parallel
 
     print("== training", flush=True)
-    started = time.time()
+    start = time.time()
     names = chosen(cfg)
     profiles = evaluate.tasks(cfg) if DYNAMIC in names else []
-    talks = (
-        ["sft_only_dialogues"] if DIALOGUES in names else []
-    )  # in front: the longest training, lest it run alone at the end
-    trained = parallel.run(
-        cfg, [*profiles, *systems.tasks(cfg, [*talks, *systems.everything(cfg)])]
-    )
-    took = (time.time() - started) / 60
+    # in front: the longest training, lest it run alone at the end
+    dialogues = ["sft_only_dialogues"] if DIALOGUES in names else []
+    trainings = systems.tasks(cfg, [*dialogues, *systems.everything(cfg)])
+    n_trained = parallel.run(cfg, [*profiles, *trainings])
+    minutes = (time.time() - start) / 60
     print("== notebooks", flush=True)
-    given = ("--answers",) if answers else ()
-    parallel.run(
-        cfg,
-        [
-            parallel.Task(
-                name,
-                "pdlib.workbook",
-                ("--notebook", name, *given),
-                partial(run, name, cfg, answers=answers),
-            )
-            for name in names
-            if name != LAST
-        ],
-    )
-    return took if trained else None
+    flags = ("--answers",) if answers else ()
+    notebooks = [
+        parallel.Task(
+            name,
+            "pdlib.workbook",
+            ("--notebook", name, *flags),
+            partial(run, name, cfg, answers=answers),
+        )
+        for name in names
+        if name != LAST
+    ]
+    parallel.run(cfg, notebooks)
+    return minutes if n_trained else None
+
+
+def _run_all(cfg: config.Config, notebook: str | None, answers: bool) -> None:
+    """Run `notebook`, or without one all that the config has, and say what was done."""
+    began, start = stages.now(), time.time()
+    names = [notebook] if notebook else chosen(cfg)
+    others = [] if notebook else [name for name in NOTEBOOKS if name not in names]
+    is_parallel = not notebook and cfg.workers != 1
+    training = _side_by_side(cfg, answers) if is_parallel else None
+    if others:
+        print(
+            f"not run by profile {cfg.profile}: {', '.join(others)}; "
+            'SET="notebooks=[all]" runs them, too'
+        )
+    for name in names:
+        print(f"== {name}", flush=True)
+        run(name, cfg, answers=answers)
+    minutes = (time.time() - start) / 60
+    if training:
+        times = {"began": began, "training": round(training, 2), "minutes": round(minutes, 2)}
+        stages.write_json(cfg.run_folder() / TIMES, times)
+    print(f"done in {minutes:.1f} minutes: {cfg.folder()}/report.html")
+    folder = committed.FOLDERS.get(cfg.profile)
+    if note := committed.other_processor(folder) if folder else "":
+        print(f"note: {note}")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="pocket")
+    """Run notebooks as the command line says; what is wrong with it is told without a traceback."""
+    parser = config.command_line(__doc__.splitlines()[0])
     parser.add_argument("--notebook", help="only this one; its inputs must exist")
-    parser.add_argument(
-        "--set",
-        nargs="*",
-        default=[],
-        metavar="NAME=VALUE",
-        help="settings that differ from the profile's",
-    )
-    parser.add_argument("--overrides", type=json.loads, default={}, help="the same as JSON")
     parser.add_argument(
         "--answers", action="store_true", help="run the answers of the exercises, too"
     )
-    args = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     try:
-        cfg = config.load(args.profile, **(args.overrides | config.pairs(args.set)))
-        began, started = stages.now(), time.time()
-        training = None if args.notebook or cfg.workers == 1 else _side_by_side(cfg, args.answers)
-        if not args.notebook and (left := [name for name in NOTEBOOKS if name not in chosen(cfg)]):
-            print(
-                f'not run by profile {cfg.profile}: {", ".join(left)}; SET="notebooks=[all]" runs them, too'
-            )
-        for name in [args.notebook] if args.notebook else chosen(cfg):
-            print(f"== {name}", flush=True)
-            run(name, cfg, answers=args.answers)
-        took = (time.time() - started) / 60
-        if training:
-            stages.write_json(
-                cfg.run_folder() / TIMES,
-                {"began": began, "training": round(training, 2), "minutes": round(took, 2)},
-            )
-        print(f"done in {took:.1f} minutes: {cfg.folder()}/report.html")
-        if (place := committed.PLACES.get(cfg.profile)) and (
-            unlike := committed.other_processor(place)
-        ):
-            print(f"note: {unlike}")
+        _run_all(config.from_arguments(given), given.notebook, given.answers)
     except (ValueError, RuntimeError) as problem:
         sys.exit(f"error: {problem}")

@@ -1,5 +1,6 @@
-"""Widgets over pure functions. Each comes with a static twin, so that an executed or printed copy
-loses nothing.
+"""Widgets over pure functions.
+
+Each comes with a static twin, so that an executed or printed copy loses nothing.
 """
 
 import functools
@@ -26,27 +27,23 @@ from matplotlib.figure import Figure
 
 from pdlib.workbook.runner import STATIC
 
-WORKING, EVERY = (
-    "working …",
-    1.0,
-)  # what a busy widget says; seconds after which it also says for how long
-WORDS = (
-    ValueError,
-    FileNotFoundError,
-)  # what a function refuses in words; anything else is a defect and shows its traceback
+WORKING = "working …"  # what a busy widget says
+EVERY = 1.0  # seconds after which it also says for how long
+# what a function refuses in words; anything else is a defect and shows its traceback
+REFUSALS = (ValueError, FileNotFoundError)
 
 
 def _show(result) -> None:
     """Display a result; a tuple or list one thing after another."""
-    for one in result if isinstance(result, (tuple, list)) else (result,):
-        if one is not None:
-            display(one)
-        if isinstance(one, Figure):
-            plt.close(one)  # or the inline backend would show it a second time
+    for thing in result if isinstance(result, tuple | list) else (result,):
+        if thing is not None:
+            display(thing)
+        if isinstance(thing, Figure):
+            plt.close(thing)  # or the inline backend would show it a second time
 
 
 class _SignOfLife:
-    """Says in `status` that something is going on and, once it takes longer, for how many seconds."""
+    """Says in `status` that something is going on and, if it takes longer, for how many seconds."""
 
     def __init__(self, status: HTML):
         self.status, self.over = status, threading.Event()
@@ -59,7 +56,10 @@ class _SignOfLife:
 
     def _count(self):
         while not self.over.wait(EVERY):
-            self.status.value = f"{WORKING} {time.monotonic() - self.started:.0f} s (the stop button of the notebook ends it)"
+            seconds = time.monotonic() - self.started
+            self.status.value = (
+                f"{WORKING} {seconds:.0f} s (the stop button of the notebook ends it)"
+            )
 
     def __exit__(self, kind, problem, trace):
         self.over.set()
@@ -68,8 +68,9 @@ class _SignOfLife:
 
 
 def panel(function: Callable, button: str = "", **controls) -> VBox:
-    """The controls over `function`, a line that says whether it is working, and the place of its
-    results; not yet displayed.
+    """The controls over `function`, a status line, and the place of its results.
+
+    Nothing is displayed yet.
 
     Without `button` the function runs at once and whenever a control changes (a text: on Enter, or
     when it is left); with one, when the button that reads so is pressed: for what takes seconds.
@@ -82,7 +83,7 @@ def panel(function: Callable, button: str = "", **controls) -> VBox:
         with _SignOfLife(status):
             try:
                 _show(function(**settings))
-            except WORDS as problem:
+            except REFUSALS as problem:
                 print(textwrap.fill(str(problem), 100))
             except KeyboardInterrupt:
                 print("stopped; change a control to go on")
@@ -90,7 +91,7 @@ def panel(function: Callable, button: str = "", **controls) -> VBox:
     box = interactive(live, {"manual": bool(button), "manual_name": button}, **controls)
     for control in box.children[:-1]:
         control.style.description_width = "initial"  # the whole name, not its beginning
-        if isinstance(control, (Text, Dropdown)) and len(str(control.value)) > 20:
+        if isinstance(control, Text | Dropdown) and len(str(control.value)) > 20:
             control.layout.width = "95%"
         if isinstance(control, Text):
             control.continuous_update = False
@@ -99,12 +100,14 @@ def panel(function: Callable, button: str = "", **controls) -> VBox:
 
 
 def typed(examples: Sequence[str], free: bool = True) -> Combobox | Dropdown:
-    """A control for a text, at first examples[0]: a field that proposes the others (empty it to see
-    them all); not `free`: a menu.
+    """A control for a text, at first examples[0].
+
+    It is a field that proposes the other examples (empty it to see them all); not `free`: a menu.
     """
     if free:
         return Combobox(value=examples[0], options=tuple(examples), ensure_option=False)
-    return Dropdown(value=examples[0], options=[(one or "(nobody)", one) for one in examples])
+    options = [(example or "(nobody)", example) for example in examples]
+    return Dropdown(value=examples[0], options=options)
 
 
 def counter() -> BoundedIntText:
@@ -114,17 +117,17 @@ def counter() -> BoundedIntText:
 
 def steps(values: Sequence[float], value: float) -> SelectionSlider:
     """A slider over `values` and nothing between them."""
-    return SelectionSlider(options=[(f"{one:g}", one) for one in values], value=value)
+    return SelectionSlider(options=[(f"{step:g}", step) for step in values], value=value)
 
 
 def explore(function: Callable, twin: Sequence[dict], button: str = "", **controls) -> None:
-    """A `panel` over `function`, which returns something that can be displayed or several such
-    things; below it its results at the settings in `twin`.
+    """A `panel` over `function`, and below it the results at the settings in `twin`.
 
-    controls: as for `ipywidgets.interactive`; a list is a menu, (low, high, step) a slider, a
-    string a text field, a widget itself. They start at the function's defaults; a parameter that is
-    not named gets the control of its default's type. A ValueError or FileNotFoundError of the
-    function is shown in words in place of its result; in a twin it stops the notebook.
+    The function returns something that can be displayed, or several such things. controls: as for
+    `ipywidgets.interactive`; a list is a menu, (low, high, step) a slider, a string a text field, a
+    widget itself. They start at the function's defaults; a parameter that is not named gets the
+    control of its default's type. A ValueError or FileNotFoundError of the function is shown in
+    words in place of its result; in a twin it stops the notebook.
     """
     live, busy = not os.environ.get(STATIC), nullcontext()
     if live:
@@ -134,12 +137,9 @@ def explore(function: Callable, twin: Sequence[dict], button: str = "", **contro
         display(busy.status)
     with busy:
         for settings in twin:
-            display(
-                Markdown(
-                    ", ".join(
-                        f"no {name}" if value == "" else f"{name} `{value}`"
-                        for name, value in settings.items()
-                    )
-                )
+            words = (
+                f"no {name}" if value == "" else f"{name} `{value}`"
+                for name, value in settings.items()
             )
+            display(Markdown(", ".join(words)))
             _show(function(**settings))

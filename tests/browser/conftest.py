@@ -101,8 +101,8 @@ def watch(browser):
         return opened[-1]
 
     yield new
-    for one in opened:
-        one.page.close()
+    for watched in opened:
+        watched.page.close()
 
 
 @pytest.fixture(scope="session")

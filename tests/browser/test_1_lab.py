@@ -9,22 +9,25 @@ import pytest
 from pdlib.workbook import runner
 
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
-FINISHED = (
-    """() => {
-    const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());
-    return document.querySelector('%s') !== null || prompts.length > 0 && prompts.every(text => /^\\[\\d+\\]:$/.test(text));
-}"""
-    % ERRORS
-)
-STARTED = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].some(e => e.textContent.trim() !== '[ ]:')"""
+CODE_CELLS = "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]"
+FINISHED = f"""() => {{
+    const prompts = {CODE_CELLS}.map(e => e.textContent.trim());
+    const failed = document.querySelector('{ERRORS}') !== null;
+    return failed || prompts.length > 0 && prompts.every(text => /^\\[\\d+\\]:$/.test(text));
+}}"""
+STARTED = f"() => {CODE_CELLS}.some(e => e.textContent.trim() !== '[ ]:')"
 # A widget's status line says that it works, then that it is done; its result may be the same
 # (models trained at smoke know nothing).
 WATCH = """box => {
     window.answered = false;
+    const changes = {childList: true, subtree: true, characterData: true};
     new MutationObserver(() => { window.answered = true; })
-        .observe(box.querySelector('.widget-html-content'), {childList: true, subtree: true, characterData: true});
+        .observe(box.querySelector('.widget-html-content'), changes);
 }"""
-ANSWERED = "box => window.answered && /^(done|failed)/.test(box.querySelector('.widget-html-content').textContent)"
+ANSWERED = """box => {
+    const status = box.querySelector('.widget-html-content').textContent;
+    return window.answered && /^(done|failed)/.test(status);
+}"""
 QUESTION = ".jp-Dialog button.jp-mod-accept"
 
 

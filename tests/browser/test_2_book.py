@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from pdlib import config
+from pdlib.tools import book
 from pdlib.workbook import runner
 
 pytest.importorskip("sphinx", reason="the book's tool is not installed: pip install '.[book]'")
-from pdlib.tools import book  # noqa: E402
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -1,5 +1,4 @@
-"""The advantage laboratory: every estimator from one SFT model, on the same questions, with the
-same seeds.
+"""The advantage laboratory: every estimator from one SFT model, with the same questions and seeds.
 
 Rival estimators sample and correct as they were published; `SYSTEMS` says how. Only what an
 estimator does to the mode prefix and to the response is compared: loss aggregation, KL and learning
@@ -20,8 +19,8 @@ FREE = {"forced_prefixes": False}
 SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
     "personadual": {},
     "no_dual_advantage": {"estimator": "grpo"},  # Table 2: w/o DualAdv
-    "no_dual_advantage_no_prefix_sampling": {"estimator": "grpo"}
-    | FREE,  # Table 2: w/o DualAdv + PfxSmp
+    # Table 2: w/o DualAdv + PfxSmp
+    "no_dual_advantage_no_prefix_sampling": {"estimator": "grpo"} | FREE,
     "personadual_corrected": {"importance_correction": "uniform"},
     "personadual_code": {"estimator": "dualgrpo_code"},
     "dr_grpo": {"estimator": "dr_grpo"},
@@ -34,30 +33,33 @@ SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
 
 
 def run(cfg: config.Config) -> Path:
-    """Train cfg.lab_systems (["all"]: every one) with seeds 0 .. cfg.lab_seeds - 1, evaluate them,
-    return their folder.
+    """Train and evaluate cfg.lab_systems (["all"]: every one); returns their folder.
 
-    Every run is a stage: what is there stays. Questions follow the seed, test items do not. The SFT
-    model is evaluated once.
+    Training seeds are 0 .. cfg.lab_seeds - 1. Every run is a stage: what is there stays. Questions
+    follow the seed, test items do not. The SFT model is evaluated once.
     """
-    names = config.chosen(cfg, "lab_systems", SYSTEMS)
-    start, sets, place = (
-        systems.fit(cfg, "sft_only"),
-        dataset.run_sft_set(cfg, backbone.run(cfg, cfg.backbone)),
-        folder(cfg),
-    )
-    once = replace(cfg, eval_runs=1)
-    asked = {"forced": (None,), "place": str(place.relative_to(cfg.folder()))}
-    evaluate.run_records(once, "sft_only", start, **asked)
+    names = config.listed(cfg, "lab_systems", SYSTEMS)
+    sft_model = systems.fit(cfg, "sft_only")
+    sft_set = dataset.run_sft_set(cfg, backbone.run(cfg, cfg.backbone))
+    target = folder(cfg)
+    subfolder = str(target.relative_to(cfg.folder()))
+    one_run = replace(cfg, eval_runs=1)
+    evaluation = {"forced": (None,), "subfolder": subfolder}
+    evaluate.run_records(one_run, "sft_only", sft_model, **evaluation)
     for seed in range(cfg.lab_seeds):
-        own = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
-        questions = dataset.run_rl_set(own, f"{asked['place']}/data-rl-{seed}")
+        seed_config = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
+        questions = dataset.run_rl_set(seed_config, f"{subfolder}/data-rl-{seed}")
         for name in names:
             model = train.run_rl(
-                own, place / f"{name}-{seed}", start, sets, questions, **SYSTEMS[name]
+                seed_config,
+                target / f"{name}-{seed}",
+                sft_model,
+                sft_set,
+                questions,
+                **SYSTEMS[name],
             )
-            evaluate.run_records(once, name, model, train_seed=seed, **asked)
-    return place
+            evaluate.run_records(one_run, name, model, train_seed=seed, **evaluation)
+    return target
 
 
 def folder(cfg: config.Config) -> Path:
@@ -65,36 +67,38 @@ def folder(cfg: config.Config) -> Path:
     return cfg.run_folder() / "laboratory" / f"{cfg.lab_steps}-steps"
 
 
-def curves(place: Path) -> pd.DataFrame:
-    """One row a system, seed and step: reward, P(personalised) by condition, the entropy of the
-    choice (nats), the share of prompts whose rollouts hold one mode only or modes of equal reward.
+def curves(runs: Path) -> pd.DataFrame:
+    """How training went, one row per system, seed and step, of the runs in a folder.
+
+    Reward, P(personalised) by condition, the entropy of the choice (nats), the share of prompts
+    whose rollouts hold one mode only or modes of equal reward (flat).
     """
-    frames = []
-    for log in sorted(place.glob("*/log.jsonl")):
+    tables = []
+    for log in sorted(runs.glob("*/log.jsonl")):
         system, _, seed = log.parent.name.rpartition("-")
-        rows = progress.read_log(log.parent)
-        choice = rows.filter(like="p_personalized/").rename(
-            columns=lambda name: name.replace("p_personalized/", "P: ")
-        )
-        frames.append(
-            pd.concat([rows[["step", "reward"]], choice], axis=1).assign(
-                entropy=rows.filter(like="choice_entropy/objective").mean(axis=1),
-                flat=rows["zero_variance/between"],
+        steps = progress.read_log(log.parent)
+        chances = steps.filter(like="p_personalized/")
+        chances.columns = chances.columns.str.replace("p_personalized/", "P: ", regex=False)
+        tables.append(
+            pd.concat([steps[["step", "reward"]], chances], axis=1).assign(
+                entropy=steps.filter(like="choice_entropy/objective").mean(axis=1),
+                flat=steps["zero_variance/between"],
                 system=system,
                 seed=int(seed),
             )
         )
-    if not frames:
-        raise ValueError(f"no runs in {place}; run the laboratory first")
-    return pd.concat(frames, ignore_index=True)
+    if not tables:
+        raise ValueError(f"no runs in {runs}; run the laboratory first")
+    return pd.concat(tables, ignore_index=True)
 
 
 def differences(
-    found: pd.DataFrame, against: str = "personadual", draws: int = 10_000
+    records: pd.DataFrame, against: str = "personadual", draws: int = 10_000
 ) -> pd.DataFrame:
-    """Each system, and the SFT model they started from, minus `against`, from the records of all
-    runs: `stats.comparisons` with model and block under the names system and measure.
+    """Each system, and the SFT model that all start from, minus `against`.
+
+    It is `stats.comparisons` on the records of all runs, with model and block under the names
+    system and measure.
     """
-    return stats.comparisons(found, against, draws=draws).rename(
-        columns={"model": "system", "block": "measure"}
-    )
+    table = stats.comparisons(records, against, draws=draws)
+    return table.rename(columns={"model": "system", "block": "measure"})

@@ -1,6 +1,7 @@
-"""Which words drive the mode [5.3, Fig. 5]? Logistic regressions that predict the mode of free
-answers from the words of the asker and of the question, always scored on personas that were not
-fitted on.
+"""Which words drive the mode [5.3, Fig. 5]?
+
+Logistic regressions predict the mode of free answers from the words of the asker and of the
+question, always scored on personas that were not fitted on.
 
 The paper prints thirty words of a regression on 2,500 records and says no more. What it leaves
 open, and what we chose:
@@ -23,44 +24,26 @@ open, and what we chose:
    model would give.
 """
 
-from pdlib.analysis.lexical.coefficients import (
-    TOP,
-    Words,
-    drawn_shares,
-    in_words,
-    shares,
-    shuffles,
-    too_few,
-    with_word,
-    words,
-)
-from pdlib.analysis.lexical.groups import (
-    CAUSE,
-    GROUPS,
-    pocket_cause,
-    pocket_group,
-    text_group,
-    tokens,
-)
-from pdlib.analysis.lexical.models import APART, LEAST, MODELS, compare, reliability
+from pdlib.analysis.lexical.coefficients import Words, shuffles, too_few, words
+from pdlib.analysis.lexical.groups import CAUSE, GROUPS, facts_by_word, text_group, tokens
+from pdlib.analysis.lexical.held_out import APART
+from pdlib.analysis.lexical.models import MODELS, compare, reliability
 from pdlib.analysis.lexical.table import RECORDS, answers, answers_from_prompts, sample
+from pdlib.analysis.lexical.top_words import drawn_shares, in_words, shares, with_word
 
 __all__ = [
     "APART",
     "CAUSE",
     "GROUPS",
-    "LEAST",
     "MODELS",
     "RECORDS",
-    "TOP",
     "Words",
     "answers",
     "answers_from_prompts",
     "compare",
     "drawn_shares",
+    "facts_by_word",
     "in_words",
-    "pocket_cause",
-    "pocket_group",
     "reliability",
     "sample",
     "shares",

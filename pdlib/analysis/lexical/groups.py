@@ -1,89 +1,76 @@
-"""Groups of persona words: by the pocket lexicon, or on real text by short lists and endings."""
+"""Groups of persona words: by the facts of a made world, or on real text by lists and endings."""
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import yaml
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from pdlib.pocket.world import lexicon
-
 GROUPS = ("occupation", "interest", "demographic", "trait", "other")
-# what the pocket world's fit between asker and question is made of
-CAUSE = "occupation or studied word"
+FACT_GROUPS = {  # what a persona of a made world may state -> the group of its words
+    "occupation": "occupation",
+    "studies": "interest",
+    "hobby": "interest",
+    "demographic": "demographic",
+    "style": "trait",
+}
+CAUSE = "occupation or studied word"  # what decides there whether the asker fits the question
+CAUSE_FACTS = ("occupation", "studies")
 TOKEN = r"\w\w+"
 OCCUPATION_ENDINGS = ("er", "or", "ist", "ian", "man", "woman")
 
 
 def tokens(text: str) -> list[str]:
-    """>>> tokens("A 60-year-old retired cop")
+    """The words of a text.
+
+    >>> tokens("A 60-year-old retired cop")
     ['60', 'year', 'old', 'retired', 'cop']
     """
     return re.findall(TOKEN, text.lower())
 
 
-@cache
-def _pocket() -> dict[str, frozenset[str]]:
-    lex = lexicon()
-    lists = {
-        "occupation": [job for jobs in lex.occupations.values() for job in jobs],
-        "studied": [*lex.words, *lex.units],
-        "hobby": lex.hobbies,
-        "demographic": lex.plain_people,
-        "trait": lex.styles,
-    }
-    return {
-        name: frozenset(token for text in texts for token in tokens(text))
-        for name, texts in lists.items()
-    }
+def facts_by_word(facts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Word -> the fact that it states; the first of FACT_GROUPS where it may state several.
 
+    facts: fact -> all that personas may state of it. ValueError for an unknown fact.
 
-def pocket_group(word: str) -> str:
-    """By the pocket lexicon: occupations; studied words and hobbies are interests; people without a
-    profession are demographic; how replies should be is a trait.
+    >>> facts_by_word({"hobby": ["board games"], "occupation": ["games designer"]})
+    {'games': 'occupation', 'designer': 'occupation', 'board': 'hobby'}
     """
-    lists = _pocket()
-    where = {
-        "occupation": "occupation",
-        "studied": "interest",
-        "hobby": "interest",
-        "demographic": "demographic",
-        "trait": "trait",
-    }
-    return next((group for name, group in where.items() if word in lists[name]), "other")
-
-
-def pocket_cause(word: str) -> bool:
-    """Is it an occupation or a studied word: what decides in the pocket world whether the asker
-    fits the question?
-    """
-    return word in _pocket()["occupation"] or word in _pocket()["studied"]
+    if unknown := set(facts) - set(FACT_GROUPS):
+        raise ValueError(f"unknown facts {sorted(unknown)}, expected some of {list(FACT_GROUPS)}")
+    by_word = {}
+    for fact in FACT_GROUPS:
+        for text in facts.get(fact, ()):
+            for word in tokens(text):
+                by_word.setdefault(word, fact)
+    return by_word
 
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
-    raw = yaml.safe_load((Path(__file__).with_name("groups.yaml")).read_text(encoding="utf-8"))
+    raw = yaml.safe_load(Path(__file__).with_name("groups.yaml").read_text(encoding="utf-8"))
     return {name: frozenset(text.split()) for name, text in raw.items()}
 
 
 def text_group(word: str) -> str:
-    """By the short lists of groups.yaml, which states their limits, a plural as its singular; then
-    by the endings of occupations.
+    """The group of a word of real text.
+
+    By the short lists of groups.yaml, which states their limits, a plural as its singular; then by
+    the endings of occupations.
 
     >>> [text_group(word) for word in ("students", "historian", "woman", "curious", "river", "the")]
     ['occupation', 'occupation', 'demographic', 'trait', 'other', 'other']
     """
-    lists, forms = (
-        _lists(),
-        {word, word[:-1] if word.endswith("s") and not word.endswith("ss") else word},
-    )
+    lists, forms = _lists(), {word}
+    if word.endswith("s") and not word.endswith("ss"):
+        forms.add(word[:-1])
     for group in ("demographic", "trait", "interest", "occupation"):
         if forms & lists[group]:
             return group
-    named = [form for form in forms if len(form) > 4 and form.endswith(OCCUPATION_ENDINGS)]
-    return (
-        "occupation"
-        if named and not forms & (lists["not occupations"] | ENGLISH_STOP_WORDS)
-        else "other"
-    )
+    if forms & (lists["not occupations"] | ENGLISH_STOP_WORDS):
+        return "other"
+    has_ending = any(len(form) > 4 and form.endswith(OCCUPATION_ENDINGS) for form in forms)
+    return "occupation" if has_ending else "other"

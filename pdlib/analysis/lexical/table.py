@@ -8,7 +8,7 @@ import pandas as pd
 
 from pdlib import modes
 from pdlib.dataset import personas
-from pdlib.schema import Item, Persona
+from pdlib.schema import Item, Mode, Persona
 
 RECORDS = 2500  # the paper's
 PROMPT = re.compile(
@@ -20,77 +20,87 @@ PROMPT = re.compile(
 def answers(
     records: pd.DataFrame, items: Sequence[Item], pool: Sequence[Persona]
 ) -> tuple[pd.DataFrame, Counter]:
-    """(one row a free answer to a persona, counts of records left out by reason); records of one
-    model, its training seeds together.
+    """(one row per free answer to a persona, counts of records left out by reason).
+
+    The records are of one model, its training seeds together.
 
     Columns: train_seed, seed, benchmark, kind, item_id, condition, persona, question (with its
     options), personalized (bool). persona and question are those of the test set, joined by item_id
     and condition as they were asked; ValueError when the prompts say otherwise or an item is not
     among `items`.
     """
-    kept, left_out = _usable(records)
-    known, asked = {item.id: item for item in items}, kept.drop_duplicates(["item_id", "condition"])
-    if strange := set(asked.item_id) - set(known):
+    usable, left_out = _usable(records)
+    by_id = {item.id: item for item in items}
+    if unknown := set(usable.item_id) - set(by_id):
         raise ValueError(
-            f"the records answer {len(strange)} items that are not among the {len(known)} given, such as {min(strange)!r}"
+            f"the records answer {len(unknown)} items that are not among the {len(by_id)} given, "
+            f"such as {min(unknown)!r}"
         )
-    found = {}
-    for identity, condition, prompt in zip(asked.item_id, asked.condition, asked.prompt):
-        item = known[identity]
-        who = modes.persona_text(personas.assign(item, condition, pool).text)
-        if f"I am {who}, my question is:\n{item.question}" not in prompt:
+    asked = {}
+    for row in usable.drop_duplicates(["item_id", "condition"]).itertuples():
+        item = by_id[row.item_id]
+        persona = modes.persona_text(personas.assign(item, row.condition, pool).text)
+        if f"I am {persona}, my question is:\n{item.question}" not in row.prompt:
             raise ValueError(
-                f"item {identity!r} was asked by somebody else than {who!r}; pass the items and the pool of this evaluation"
+                f"item {item.id!r} was asked by somebody else than {persona!r}; "
+                "pass the items and the pool of this evaluation"
             )
-        found[identity, condition] = who, "\n".join([item.question, *item.options])
-    return _told(kept, [found[key] for key in zip(kept.item_id, kept.condition)]), left_out
+        asked[item.id, row.condition] = persona, "\n".join([item.question, *item.options])
+    keys = zip(usable.item_id, usable.condition, strict=True)
+    return _with_texts(usable, [asked[key] for key in keys]), left_out
 
 
 def answers_from_prompts(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
-    """As `answers`, where only records are at hand: persona and question are cut out of the prompts
-    that `modes.user_message` wrote.
+    """As `answers`, where only records are at hand.
 
-    Works with every chat template that leaves the user's turn as it is; ValueError when a prompt is
-    not of this form.
+    Persona and question are cut out of the prompts that `modes.user_message` wrote. Works with
+    every chat template that leaves the user's turn as it is; ValueError when a prompt is not of
+    this form.
     """
-    kept, left_out = _usable(records)
-    texts = {}
-    for prompt in kept.prompt.unique():
-        if not (said := PROMPT.search(prompt)):
+    usable, left_out = _usable(records)
+    asked = {}
+    for prompt in usable.prompt.unique():
+        match = PROMPT.search(prompt)
+        if not match:
             raise ValueError(
-                f"found a prompt without 'I am ..., my question is:' and the answer instruction: {prompt[:200]!r}; "
-                "use `answers` with the items and the pool of this evaluation"
+                "found a prompt without 'I am ..., my question is:' and the answer instruction: "
+                f"{prompt[:200]!r}; use `answers` with the items and the pool of this evaluation"
             )
-        texts[prompt] = said[1], re.sub(r"(?m)^[A-J]\) ", "", said[2])
-    return _told(kept, [texts[prompt] for prompt in kept.prompt]), left_out
+        asked[prompt] = match[1], re.sub(r"(?m)^[A-J]\) ", "", match[2])
+    return _with_texts(usable, [asked[prompt] for prompt in usable.prompt]), left_out
 
 
 def _usable(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
-    if len(found := set(zip(records.run, records.model))) > 1:
-        raise ValueError(f"found records of {sorted(found)}; pass those of one run and model")
+    """(the free answers to a persona in one of the two modes, counts of the others by reason)."""
+    systems = set(zip(records.run, records.model, strict=True))
+    if len(systems) > 1:
+        raise ValueError(f"found records of {sorted(systems)}; pass those of one run and model")
     left_out, records = Counter(), records.reset_index(drop=True)
     reasons = {
         "forced into a mode": records.forced != "none",
         "a later turn": records.turn != 1,
         "a counterfactual condition": ~records.condition.isin(personas.CONDITIONS),
         "no persona": records.condition == "none",
-        "named no mode": ~records["mode"].isin([mode.value for mode in modes.Mode]),
+        "named no mode": ~records["mode"].isin([mode.value for mode in Mode]),
     }
-    for reason, out in reasons.items():
-        out = out[records.index]
-        left_out[reason] = int(out.sum())
-        records = records[~out]
+    for reason, is_unusable in reasons.items():
+        is_out = is_unusable[records.index]
+        left_out[reason] = int(is_out.sum())
+        records = records[~is_out]
     return records, +left_out
 
 
-def _told(kept: pd.DataFrame, told: list[tuple[str, str]]) -> pd.DataFrame:
-    table = kept[["train_seed", "seed", "benchmark", "kind", "item_id", "condition"]].reset_index(
-        drop=True
-    )
-    return table.assign(
-        persona=[who for who, _ in told],
-        question=[what for _, what in told],
-        personalized=(kept["mode"] == "personalized").to_numpy(),
+def _with_texts(usable: pd.DataFrame, texts: list[tuple[str, str]]) -> pd.DataFrame:
+    """The answers with the (persona, question) of each."""
+    columns = ["train_seed", "seed", "benchmark", "kind", "item_id", "condition"]
+    return (
+        usable[columns]
+        .reset_index(drop=True)
+        .assign(
+            persona=[persona for persona, _ in texts],
+            question=[question for _, question in texts],
+            personalized=(usable["mode"] == "personalized").to_numpy(),
+        )
     )
 
 

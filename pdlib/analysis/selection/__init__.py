@@ -1,5 +1,6 @@
-"""Does choosing a mode pay? The learned choice of a two-mode model against other ways to choose,
-from its records.
+"""Does choosing a mode pay?
+
+The learned choice of a two-mode model against other ways to choose, from its records.
 
 A selector says, for each question and persona, in which mode to answer. Every selector but the
 learned one is scored on the forced answers, so no model is needed; one that tosses coins gets the
@@ -14,15 +15,8 @@ and within it each benchmark; `value`, `gain_split` and `chance` have the mean o
 blocks, too.
 """
 
-from pdlib.analysis.selection.answers import (
-    COLUMNS,
-    LEARNED,
-    MEANS,
-    OBJECTIVE,
-    TOGETHER,
-    chance,
-    read,
-)
+from pdlib.analysis.selection.answers import LEARNED, MEANS, OBJECTIVE, TOGETHER, chance, read
+from pdlib.analysis.selection.comparison import leads, value
 from pdlib.analysis.selection.gain import (
     ANSWERS,
     CHOICE,
@@ -58,12 +52,9 @@ from pdlib.analysis.selection.selectors import (
     RANDOM,
     RANDOM_WITHIN,
     ROUTER,
-    SELECTORS,
     TOLD,
-    leads,
     routed,
     scored,
-    value,
 )
 from pdlib.analysis.selection.shares import (
     BEST_BLIND,
@@ -83,7 +74,6 @@ __all__ = [
     "BEST_TOLD",
     "BLIND",
     "CHOICE",
-    "COLUMNS",
     "EITHER",
     "ERRORS",
     "FIXED",
@@ -103,7 +93,6 @@ __all__ = [
     "RANDOM_WITHIN",
     "ROUTER",
     "RULES",
-    "SELECTORS",
     "TOGETHER",
     "TOGETHER_GAIN",
     "TOLD",

@@ -1,4 +1,4 @@
-"""One model's free and forced answers as arrays, how they are resampled, and the means over blocks."""
+"""One model's free and forced answers as arrays, how they are resampled, and means over blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,19 @@ import pandas as pd
 from pdlib.analysis import stats
 from pdlib.schema import Item
 
-COLUMNS = {
-    "objective none": ("objective", "none")
-} | stats.BLOCKS  # the first is no part of the means
 OBJECTIVE = "mean of the objective blocks"  # unaligned and aligned; personal questions are apart
 MEANS = {OBJECTIVE: ["objective unaligned", "objective aligned"], stats.MEAN: list(stats.BLOCKS)}
 QUESTION = ["block", *stats.ITEM]
 TOGETHER = "the blocks together"  # ratios: sums over the blocks, not the mean of their ratios
 LEARNED = "learned"
+FORCED = ("general", "personalized", "none")  # into which mode; none: the mode is chosen freely
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Q questions (an item under a persona, for a training seed: index QUESTION) x R sampling runs,
-    in [0, 1].
+    """Q questions x R sampling runs, in [0, 1].
+
+    A question is an item under a persona, for a training seed: index QUESTION.
     """
 
     index: pd.MultiIndex
@@ -44,84 +43,81 @@ class Answers:
         return stats.resample(items, draws)
 
     def counts(self, which: np.ndarray | None = None) -> pd.Series:
-        """Items of each block, and of all of them; with `which` (Q,), those of which it holds for
-        some persona or training seed.
+        """Items of each block, and of all of them.
+
+        which: (Q,); then only items of which it holds for some persona or training seed.
         """
-        named = self.index if which is None else self.index[which]
-        named = named.to_frame(index=False)[["block", "benchmark", "item_id"]].drop_duplicates()
-        found = named.groupby("block").size().reindex(self.blocks, fill_value=0)
+        questions = self.index if which is None else self.index[which]
+        items = questions.to_frame(index=False)[["block", "benchmark", "item_id"]].drop_duplicates()
+        counts = items.groupby("block").size().reindex(self.blocks, fill_value=0)
         for name, blocks in (MEANS | {TOGETHER: list(stats.BLOCKS)}).items():
-            found[name] = len(
-                named[named.block.isin(blocks)].drop_duplicates(["benchmark", "item_id"])
-            )
-        return found
+            inside = items[items.block.isin(blocks)]
+            counts[name] = len(inside.drop_duplicates(["benchmark", "item_id"]))
+        return counts
 
     @property
     def blocks(self) -> list[str]:
-        return [name for name in COLUMNS if name in self.index.unique("block")]
+        """The blocks that were asked, in the order of the tables."""
+        return [name for name in stats.AVERAGES if name in self.index.unique("block")]
 
 
 def read(records: pd.DataFrame, model: str) -> Answers:
-    """ValueError where runs are mixed, or the questions were not all asked free and in both modes
-    by the same sampling runs.
+    """The answers of one model.
+
+    ValueError where runs are mixed, or the questions were not all asked free and in both modes by
+    the same sampling runs.
     """
-    kept = records[(records.model == model) & (records.turn == 1)]
-    if kept.run.nunique() != 1:
-        raise ValueError(
-            f"found answers of model {model} in runs {sorted(kept.run.unique())}; there are models "
-            f"{sorted(records.model.unique())}; pass the records of one run that holds the model"
-        )
-    names = {where: block for block, where in COLUMNS.items()}
-    kept = kept.assign(block=[names.get(where) for where in zip(kept.kind, kept.condition)])
-    kept = kept[kept.block.notna()]
+    rows = _with_blocks(records, model)
     key = [*QUESTION, "forced", "seed"]
-    if kept.duplicated(key).any():
+    if twice := int(rows.duplicated(key).sum()):
         raise ValueError(
-            f"{int(kept.duplicated(key).sum())} answers of {model} are there twice (same {', '.join(key)}); "
+            f"{twice} answers of {model} are there twice (same {', '.join(key)}); "
             "pass the records of one evaluation"
         )
-    wide = (
-        kept.assign(correct=kept.correct.astype(float))
-        .set_index(key)[["correct", "mode", "p_personalized"]]
-        .unstack(["forced", "seed"])
-    )
-    asked, runs = ("general", "personalized", "none"), sorted(kept.seed.unique())
-    if missing := set(asked) - set(kept.forced) | set(stats.BLOCKS) - set(kept.block):
+    if missing := set(FORCED) - set(rows.forced) | set(stats.BLOCKS) - set(rows.block):
         raise ValueError(
-            f"model {model} lacks answers: {', '.join(sorted(missing))}; evaluate it free and in both forced modes, under "
-            "the paper's persona conditions"
+            f"model {model} lacks answers: {', '.join(sorted(missing))}; evaluate it free and in "
+            "both forced modes, under the paper's persona conditions"
         )
-    right = wide["correct"].reindex(
-        columns=pd.MultiIndex.from_product([asked, runs])
-    )  # every mode with the same runs, in one order
+    rows = rows.assign(correct=rows.correct.astype(float)).set_index(key)
+    wide = rows[["correct", "mode", "p_personalized"]].unstack(["forced", "seed"])
+    runs = sorted(rows.index.unique("seed"))
+    # every mode with the same runs, in one order
+    right = wide["correct"].reindex(columns=pd.MultiIndex.from_product([FORCED, runs]))
     if right.isna().any(axis=None):
         raise ValueError(
-            f"{int(right.isna().any(axis=1).sum())} of {len(right)} questions of {model} lack an answer of a forced mode or "
-            "sampling run; evaluate all modes on the same questions with the same runs"
+            f"{int(right.isna().any(axis=1).sum())} of {len(right)} questions of {model} lack an "
+            "answer of a forced mode or sampling run; evaluate all modes on the same questions "
+            "with the same runs"
         )
-    said, chance = (
-        wide["mode"]["none"][runs].to_numpy(),
-        wide["p_personalized"]["none"].to_numpy(float).mean(1),
-    )
+    mode = wide["mode"]["none"][runs].to_numpy()  # (Q, R)
+    chance = wide["p_personalized"]["none"].to_numpy(float).mean(1)
     if np.isnan(chance).any():
         raise ValueError(
-            f"{int(np.isnan(chance).sum())} of {len(chance)} questions of {model} have no p_personalized; pass a model "
-            "with two modes"
+            f"{int(np.isnan(chance).sum())} of {len(chance)} questions of {model} have no "
+            "p_personalized; pass a model with two modes"
         )
-    return Answers(
-        wide.index,
-        *(right[name].to_numpy() for name in asked),
-        np.select([said == "personalized", said == "general"], [1.0, 0.0], np.nan),
-        chance,
-    )
+    chosen = np.select([mode == "personalized", mode == "general"], [1.0, 0.0], np.nan)
+    general, personalized, free = (right[name].to_numpy() for name in FORCED)
+    return Answers(wide.index, general, personalized, free, chosen, chance)
 
 
-def prefixed(name: str, found: dict) -> dict:
-    return {name if key == "mean" else f"{name}_{key}": value for key, value in found.items()}
+def _with_blocks(records: pd.DataFrame, model: str) -> pd.DataFrame:
+    """First turns of one model, with their block; conditions of no block are left out."""
+    rows = records[(records.model == model) & (records.turn == 1)]
+    if rows.run.nunique() != 1:
+        raise ValueError(
+            f"found answers of model {model} in runs {sorted(rows.run.unique())}; there are models "
+            f"{sorted(records.model.unique())}; pass the records of one run that holds the model"
+        )
+    names = {key: block for block, key in stats.AVERAGES.items()}
+    blocks = [names.get(key) for key in zip(rows.kind, rows.condition, strict=True)]
+    rows = rows.assign(block=blocks)
+    return rows[rows.block.notna()]
 
 
 def with_means(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Adds MEANS, those of the objective blocks and of the paper's three, to columns (name, block)."""
+    """Columns (name, block), and for each name the MEANS of its blocks."""
     means = {
         (name, mean): drawn[name][blocks].mean(axis=1)
         for name in drawn.columns.unique(0)
@@ -131,19 +127,12 @@ def with_means(drawn: pd.DataFrame) -> pd.DataFrame:
 
 
 def chance(records: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
-    """Block -> the accuracy of guessing (`benchmarks.chance`), and MEANS of it; blocks that the
-    records lack are missing.
+    """Block -> the accuracy of guessing (`benchmarks.chance`), and MEANS of it.
 
-    items: what the records answer; there may be more of them. ValueError where the records answer
-    an item that is not among them.
+    Blocks that the records lack are missing. items: what the records answer; there may be more of
+    them. ValueError where the records answer an item that is not among them.
     """
-    found = stats.chance_table(records, items)
-    by_block = pd.Series({block: found.get(column, np.nan) for block, column in COLUMNS.items()})
-    return pd.concat(
-        [
-            by_block,
-            pd.Series(
-                {mean: by_block[blocks].mean(skipna=False) for mean, blocks in MEANS.items()}
-            ),
-        ]
-    )
+    table = stats.chance_table(records, items)
+    by_block = pd.Series({block: table.get(key, np.nan) for block, key in stats.AVERAGES.items()})
+    means = {name: by_block[blocks].mean(skipna=False) for name, blocks in MEANS.items()}
+    return pd.concat([by_block, pd.Series(means)])

@@ -1,8 +1,7 @@
-"""Objective questions at any share u of unaligned askers: which selector is ahead depends on who
-asks, so no single u decides.
+"""Objective questions at any share u of unaligned askers.
 
-Accuracy at u is (1 - u) times that of the aligned block plus u times that of the unaligned one: a
-straight line for each selector.
+Which selector is ahead depends on who asks, so no single u decides. Accuracy at u is (1 - u) times
+that of the aligned block plus u times that of the unaligned one: a straight line for each selector.
 """
 
 from collections.abc import Sequence
@@ -11,17 +10,12 @@ import numpy as np
 import pandas as pd
 
 from pdlib.analysis import stats
-from pdlib.analysis.selection.answers import LEARNED, prefixed, read
+from pdlib.analysis.selection.answers import LEARNED, read
 from pdlib.analysis.selection.rules import LEXICON, PERSONA_BLIND, QUESTION_ONLY, WORD_MATCH
 from pdlib.analysis.selection.selectors import BEST, GENERAL, PERSONALIZED, scored
 
-BLIND = (
-    GENERAL,
-    PERSONALIZED,
-    PERSONA_BLIND,
-    QUESTION_ONLY,
-    BEST,
-)  # whoever asks, they choose alike
+# whoever asks, they choose alike
+BLIND = (GENERAL, PERSONALIZED, PERSONA_BLIND, QUESTION_ONLY, BEST)
 FIXED = (*BLIND, WORD_MATCH, LEXICON)  # no model chooses
 BEST_BLIND, BEST_FIXED = "best persona-blind rule", "best rule"
 GROUPS = {BEST_BLIND: BLIND, BEST_FIXED: FIXED}
@@ -35,12 +29,11 @@ def by_share(
     shares: Sequence[float] = SHARES,
     draws: int = 2000,
 ) -> pd.DataFrame:
-    """Objective accuracy at each share u of unaligned askers: one row per selector and u; 0 and 1
-    are always there.
+    """Objective accuracy at each share u of unaligned askers, one row per selector and u.
 
-    Selectors as in `value`, and two that hold the best of several at each u: BEST_BLIND (of BLIND)
-    and BEST_FIXED (of FIXED). Which one is best is read off the same answers, in the rules' favour;
-    `rule` names it.
+    0 and 1 are always among the shares. Selectors as in `value`, and two that hold the best of
+    several at each u: BEST_BLIND (of BLIND) and BEST_FIXED (of FIXED). Which one is best is read
+    off the same answers, in the rules' favour; `rule` names it.
 
     share: u.  mean, ci_low, ci_high: accuracy.  lead: learned minus selector, paired, with its
     interval for one u. ValueError for a share outside 0 to 1, and as in `value`.
@@ -50,24 +43,26 @@ def by_share(
             f"found shares of unaligned askers {outside}, expected numbers between 0 and 1"
         )
     answers = read(records, model)
-    values, _ = scored(answers, choices)
-    drawn, rows = answers.resample(values, draws), []
+    accuracies, _ = scored(answers, choices)
+    drawn, rows = answers.resample(accuracies, draws), []
     for u in sorted({0.0, 1.0, *map(float, shares)}):
-        at = {
-            name: (1 - u) * drawn[name, "objective aligned"]
-            + u * drawn[name, "objective unaligned"]
-            for name in values
-        }
-        best = {
-            group: max((name for name in names if name in at), key=lambda name: at[name].iloc[0])
-            for group, names in GROUPS.items()
-        }
-        for name, rule in {**dict.fromkeys(values, ""), **best}.items():
-            line = at[rule or name]
+        lines = {}
+        for name in accuracies:
+            aligned, unaligned = (
+                drawn[name, "objective aligned"],
+                drawn[name, "objective unaligned"],
+            )
+            lines[name] = (1 - u) * aligned + u * unaligned
+        means = {name: line.iloc[0] for name, line in lines.items()}
+        rule_of = dict.fromkeys(lines, "")
+        for group, rules in GROUPS.items():
+            rule_of[group] = max((name for name in rules if name in means), key=means.get)
+        for name, rule in rule_of.items():
+            line = lines[rule or name]
             rows.append(
                 {"share": u, "selector": name, "rule": rule}
                 | stats.summary(line)
-                | prefixed("lead", stats.summary(at[LEARNED] - line))
+                | stats.prefixed("lead", stats.summary(lines[LEARNED] - line))
             )
     return pd.DataFrame(rows)
 
@@ -82,8 +77,10 @@ def ahead(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for group, names in GROUPS.items():
-        part = table[table.selector.isin(names)]
-        ends = part[part.share.isin([0, 1])].pivot(index="selector", columns="share", values="lead")
+        leads = table[table.selector.isin(names)]
+        ends = leads[leads.share.isin([0, 1])].pivot(
+            index="selector", columns="share", values="lead"
+        )
         low, high = 0.0, 1.0
         for first, last in ends[[0.0, 1.0]].to_numpy():
             if first <= 0 and last <= 0:
@@ -92,15 +89,18 @@ def ahead(table: pd.DataFrame) -> pd.DataFrame:
                 low = max(low, first / (first - last))
             elif last <= 0:
                 high = min(high, first / (first - last))
-        sure = part.groupby("share").lead_ci_low.min()
-        sure = sure[sure > 0].index
-        there = {"low": low, "high": high} if low < high else {"low": np.nan, "high": np.nan}
-        certain = (
-            {"sure_low": sure.min(), "sure_high": sure.max()}
-            if len(sure)
-            else {"sure_low": np.nan, "sure_high": np.nan}
-        )
+        if low >= high:
+            low = high = np.nan
+        lowest = leads.groupby("share").lead_ci_low.min()
+        sure = lowest[lowest > 0].index  # min and max are missing where it is empty
         rows.append(
-            {"ahead of": group.replace("best", "every"), "rules": len(ends)} | there | certain
+            {
+                "ahead of": group.replace("best", "every"),
+                "rules": len(ends),
+                "low": low,
+                "high": high,
+                "sure_low": sure.min(),
+                "sure_high": sure.max(),
+            }
         )
     return pd.DataFrame(rows)

@@ -1,67 +1,57 @@
-"""What a persona's words do to the choice of mode: left out, exchanged for others, and by the
-gradient.
+"""What a persona's words do to the choice of mode.
+
+They are left out, exchanged for others, and scored by the gradient.
 
 All scores are in log-odds, log P(personalised) / P(general), which a sure choice does not flatten
 as it does P itself. Positive: the word speaks for the personalised mode.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from pdlib import modes
-from pdlib.analysis.words.attention import batches, pad
 from pdlib.analysis.words.persona_words import Words
-from pdlib.schema import Mode
+from pdlib.shared_prefix.batches import pack, pad, token_ids
 
 NEUTRAL = "something"  # stands in a word's place where no other persona is given
 
 
-def chance(log_odds):
+def probability(log_odds: np.ndarray) -> np.ndarray:
     """P(personalised) of log-odds."""
     return 1 / (1 + np.exp(-np.asarray(log_odds, float)))
-
-
-def _choice(tokenizer) -> tuple[list[int], list[int]]:
-    """(tokens that both prefixes begin with, the two that tell general and personalised apart)."""
-    prefixes = modes.prefix_ids(tokenizer)
-    at = modes.decision_index(list(prefixes.values()))
-    return prefixes[Mode.GENERAL][:at], [
-        prefixes[mode][at] for mode in (Mode.GENERAL, Mode.PERSONALIZED)
-    ]
 
 
 @torch.no_grad()
 def log_odds(
     model, tokenizer, prompts: Sequence[str | list[int]], batch_size: int = 64
 ) -> np.ndarray:
-    """Log-odds of the personalised mode after each prompt (text or token ids) [Eq. 1]; equal ones
-    are read once.
+    """Log-odds of the personalised mode after each prompt [Eq. 1].
+
+    A prompt is a text or token ids; equal ones are read once.
     """
-    common, choice = _choice(tokenizer)
-    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
-    read = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else ())
-    prompts = [tuple(next(read) if isinstance(prompt, str) else prompt) for prompt in prompts]
-    distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-    ids = [[*prompt, *common] for prompt in distinct]
-    values = np.empty(len(ids))
-    for batch in batches([len(one) for one in ids], batch_size):
-        logits = (
-            model(**pad(tokenizer, [ids[i] for i in batch], model.device), logits_to_keep=1)
-            .logits[:, -1, choice]
-            .float()
-        )  # (B, M)
+    before_choice, choice = modes.choice_tokens(tokenizer)
+    prompts = [tuple(ids) for ids in token_ids(tokenizer, prompts)]
+    index = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    sequences = [[*prompt, *before_choice] for prompt in index]
+    values = np.empty(len(sequences))
+    for batch in pack([len(ids) for ids in sequences], rows=batch_size):
+        inputs = pad(tokenizer, [sequences[i] for i in batch], model.device, positions=True)
+        logits = model(**inputs, logits_to_keep=1).logits[:, -1, choice].float()  # (B, M)
         values[batch] = (logits[:, 1] - logits[:, 0]).cpu().numpy()
-    return values[[distinct[prompt] for prompt in prompts]]
+    return values[[index[prompt] for prompt in prompts]]
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Of the words of many personas, word ("" at either end) -> the words that stand after it,
-    before it, as often as they do.
+    """Which words stand beside which in the texts of many personas.
+
+    Word ("" at either end) -> the words after it, and before it, as often as they stand there.
     """
 
     after: dict[str, list[str]]
@@ -69,105 +59,107 @@ class Neighbours:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[str]]) -> "Neighbours":
-        found = cls({}, {})
+        """The neighbours in texts that are given as lists of words."""
+        neighbours = cls({}, {})
         for words in texts:
-            for one, two in zip(["", *words], [*words, ""]):
-                found.after.setdefault(one, []).append(two)
-                found.before.setdefault(two, []).append(one)
-        return found
+            for left, right in pairwise(["", *words, ""]):
+                neighbours.after.setdefault(left, []).append(right)
+                neighbours.before.setdefault(right, []).append(left)
+        return neighbours
 
-    def between(self, one: str, two: str) -> list[str]:
-        """Words that somewhere follow `one` and somewhere precede `two`; any word where there is
-        none, NEUTRAL without personas.
+    def between(self, left: str, right: str) -> list[str]:
+        """Words that somewhere follow `left` and somewhere precede `right`.
+
+        Any word where there is none; NEUTRAL without personas.
         """
-        fitting = set(self.before.get(two, ())) - {""}
-        return (
-            [word for word in self.after.get(one, ()) if word in fitting]
-            or [word for words in self.after.values() for word in words if word]
-            or [NEUTRAL]
-        )
+        before = set(self.before.get(right, ())) - {""}
+        fitting = [word for word in self.after.get(left, ()) if word in before]
+        if fitting:
+            return fitting
+        return [word for words in self.after.values() for word in words if word] or [NEUTRAL]
 
 
 def stand_ins(
     texts: Sequence[str], strangers: Neighbours, n: int, rng: random.Random
 ) -> list[list[str]]:
-    """N times a word for each place, one that strangers have between such neighbours, so that what
-    is read stays fluent.
+    """N times a word for each place, such as strangers have between the same neighbours.
 
-    The word itself where they have no other there: what could not be different decides nothing.
+    So what is read stays fluent. If strangers have no other word there, the word itself is kept,
+    and its score is 0.
     """
-    others = [
-        [word for word in strangers.between(one, two) if word != own] or [own]
-        for one, own, two in zip(["", *texts], texts, [*texts[1:], ""])
-    ]
+    padded, others = ["", *texts, ""], []
+    for left, word, right in zip(padded[:-2], texts, padded[2:], strict=True):
+        fitting = [other for other in strangers.between(left, right) if other != word]
+        others.append(fitting or [word])
     return [[rng.choice(words) for words in others] for _ in range(n)]
 
 
 def occlusion(
     model,
     tokenizer,
-    many: Sequence[Words],
+    prompts: Sequence[Words],
     replacements: Sequence[Sequence[Sequence[str]]],
     batch_size: int = 64,
 ) -> list[dict]:
-    """Of each prompt: what each word's absence changes; {log_odds, removed, replaced, removed_p,
-    replaced_p}, (W,) but the first.
+    """What each word's absence changes: {log_odds, removed, replaced, removed_p, replaced_p}.
+
+    One dict per prompt; its values have the shape (W,), but for the log-odds of the whole prompt.
 
     removed: with the word minus without it.  replaced: with the word minus with another in its
     place, mean over replacements. *_p: the same in P(personalised).  replacements: of each prompt,
     one or more lists of a word for each place, see `stand_ins`.
     """
-    prompts, shapes = [], []
-    for words, others in zip(many, replacements, strict=True):
+    variants, shapes = [], []
+    for words, others in zip(prompts, replacements, strict=True):
         places = range(len(words.spans))
         if not others or {len(other) for other in others} != {len(places)}:
             raise ValueError(
-                f"found replacements of {[len(other) for other in others]} words for {len(places)} places; expected one or "
-                "more lists of a word for each place"
+                f"found replacements of {[len(other) for other in others]} words for "
+                f"{len(places)} places; expected one or more lists of a word for each place"
             )
-        prompts += [words.ids, *(words.without(w) for w in places)]
-        prompts += [words.exchanged(w, other[w]) for other in others for w in places]
+        variants += [words.ids, *(words.without(w) for w in places)]
+        variants += [words.exchanged(w, other[w]) for other in others for w in places]
         shapes.append((1 + len(others), len(places)))
-    values, found, start = log_odds(model, tokenizer, prompts, batch_size), [], 0
-    for variants, places in shapes:
-        own, table = (
-            values[start],
-            values[start + 1 : start + 1 + variants * places].reshape(variants, places),
+    values = log_odds(model, tokenizer, variants, batch_size)
+    scores, start = [], 0
+    for shape in shapes:
+        end = start + 1 + math.prod(shape)
+        whole, without = values[start], values[start + 1 : end].reshape(shape)  # (1 + others, W)
+        start = end
+        change, change_p = whole - without, probability(whole) - probability(without)
+        scores.append(
+            {
+                "log_odds": whole,
+                "removed": change[0],
+                "removed_p": change_p[0],
+                "replaced": change[1:].mean(0),
+                "replaced_p": change_p[1:].mean(0),
+            }
         )
-        start += 1 + variants * places
-        changes = {"": own - table, "_p": chance(own) - chance(table)}
-        found.append(
-            {"log_odds": own}
-            | {f"removed{unit}": change[0] for unit, change in changes.items()}
-            | {f"replaced{unit}": change[1:].mean(0) for unit, change in changes.items()}
-        )
-    return found
+    return scores
 
 
 def gradient_x_input(
-    model, tokenizer, many: Sequence[Words], batch_size: int = 16
+    model, tokenizer, prompts: Sequence[Words], batch_size: int = 16
 ) -> list[np.ndarray]:
-    """Of each prompt, (W,): the log-odds' gradient at a token's embedding times the embedding,
-    summed over a word's tokens.
+    """Of each prompt, (W,): the log-odds' gradient at a token's embedding times the embedding.
 
-    To first order what the log-odds would lose with a zero embedding in the word's place (Shrikumar
-    et al. 2016). The first layer reads embeddings through a norm that ignores their length, so the
-    slope along an embedding says nothing of what that layer does with it; with one layer it is
-    zero. No weight gets a gradient.
+    It is summed over a word's tokens. To first order it is what the log-odds would lose with a zero
+    embedding in the word's place (Shrikumar et al. 2016). The first layer reads embeddings through
+    a norm that ignores their length, so the slope along an embedding says nothing of what that
+    layer does with it; with one layer it is zero. No weight gets a gradient.
     """
-    common, choice = _choice(tokenizer)
-    embeddings, found = model.get_input_embeddings(), {}
-    for batch in batches([len(words.ids) for words in many], batch_size):
-        inputs = pad(tokenizer, [many[i].ids + common for i in batch], model.device)
+    before_choice, choice = modes.choice_tokens(tokenizer)
+    embeddings, by_prompt = model.get_input_embeddings(), {}
+    for batch in pack([len(words.ids) for words in prompts], rows=batch_size):
+        sequences = [prompts[i].ids + before_choice for i in batch]
+        inputs = pad(tokenizer, sequences, model.device, positions=True)
         with torch.enable_grad():
             embedded = embeddings(inputs.pop("input_ids")).detach().requires_grad_()  # (B, T, D)
-            logits = (
-                model(inputs_embeds=embedded, logits_to_keep=1, **inputs)
-                .logits[:, -1, choice]
-                .float()
-            )
+            logits = model(inputs_embeds=embedded, logits_to_keep=1, **inputs).logits
+            logits = logits[:, -1, choice].float()  # (B, M)
             (slope,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), embedded)
         scores = (slope.float() * embedded.detach().float()).sum(-1).cpu().numpy()  # (B, T)
-        for score, i in zip(scores, batch):
-            found[i] = many[i].sums(score[-len(many[i].ids) - len(common) :])
-    return [found[i] for i in range(len(many))]
+        for score, i, ids in zip(scores, batch, sequences, strict=True):
+            by_prompt[i] = prompts[i].sums(score[-len(ids) :])
+    return [by_prompt[i] for i in range(len(prompts))]

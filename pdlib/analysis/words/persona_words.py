@@ -1,5 +1,4 @@
-"""A persona's words within a rendered prompt: which tokens are whose, and the same prompt with
-words left out or exchanged.
+"""A persona's words within a rendered prompt, and the prompt with words left out or exchanged.
 
 Words are what stands between spaces, without the punctuation around it. Tokens are found through
 the tokenizer's offsets, so any chat template and any fast tokenizer will do: a character of several
@@ -17,20 +16,18 @@ import numpy as np
 from pdlib import modes
 from pdlib.schema import Item, Persona
 
-FACTS = (
-    "occupation",
-    "studies",
-    "hobby",
-    "style",
-)  # what the pocket world's personas are made of, in the words of `Persona.facts`
+# what the pocket world's personas are made of, in the words of `Persona.facts`
+FACTS = ("occupation", "studies", "hobby", "style")
 OTHER = "other"
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Words:
-    """prompt: as the model reads it; ids: its tokens.  spans: each word's characters (end
-    excluded).  tokens: its places in `ids`.
+    """The words of a persona in a prompt.
+
+    prompt: as the model reads it; ids: its tokens.  spans: each word's characters (end excluded).
+    tokens: its places in `ids`.
     """
 
     prompt: str
@@ -40,6 +37,7 @@ class Words:
 
     @property
     def texts(self) -> list[str]:
+        """The words themselves."""
         return [self.prompt[start:end] for start, end in self.spans]
 
     def sums(self, values: np.ndarray) -> np.ndarray:
@@ -47,13 +45,15 @@ class Words:
         return np.stack([values[..., list(places)].sum(-1) for places in self.tokens], -1)
 
     def without(self, *words: int) -> list[int]:
-        """The prompt's tokens but those of these words; taken from the text, a word could change
-        its neighbour's tokens, too.
+        """The prompt's tokens but those of these words.
+
+        Taken from the text, a word could change its neighbour's tokens, too.
         """
-        left_out = {place for word in words for place in self.tokens[word]}
-        return [token for place, token in enumerate(self.ids) if place not in left_out]
+        left_out = {index for word in words for index in self.tokens[word]}
+        return [token for index, token in enumerate(self.ids) if index not in left_out]
 
     def exchanged(self, word: int, text: str) -> str:
+        """The prompt with `text` in the place of a word."""
         start, end = self.spans[word]
         return self.prompt[:start] + text + self.prompt[end:]
 
@@ -64,7 +64,7 @@ def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     >>> word_spans("a chef's aide, 42")
     [(0, 1), (2, 8), (9, 13), (15, 17)]
     """
-    found = []
+    spans = []
     for match in re.compile(r"\S+").finditer(text, start, len(text) if end is None else end):
         first, last = match.span()
         while first < last and unicodedata.category(text[first]).startswith("P"):
@@ -72,37 +72,40 @@ def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
         while first < last and unicodedata.category(text[last - 1]).startswith("P"):
             last -= 1
         if first < last:
-            found.append((first, last))
-    return found
+            spans.append((first, last))
+    return spans
 
 
 def _encode(tokenizer, prompt: str) -> tuple[list[int], list[Span]]:
     """Token ids, and each token's characters."""
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
-            f"{type(tokenizer).__name__} does not tell which characters a token stands for, so words cannot be found; "
-            "load a fast tokenizer (a folder with tokenizer.json)"
+            f"{type(tokenizer).__name__} does not tell which characters a token stands for, so "
+            "words cannot be found; load a fast tokenizer (a folder with tokenizer.json)"
         )
     encoded = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
     return encoded["input_ids"], encoded["offset_mapping"]
 
 
 def _words(tokenizer, prompt: str, spans: Sequence[Span]) -> Words:
-    """Each token goes to the word that it shares most characters with (the first of several), or to
-    none.
+    """Each token goes to the word that it shares most characters with, or to none.
+
+    To the first of several.
     """
     ids, offsets = _encode(tokenizer, prompt)
     tokens: list[list[int]] = [[] for _ in spans]
-    for place, (start, end) in enumerate(offsets):
+    for index, (start, end) in enumerate(offsets):
         shared = [min(end, last) - max(start, first) for first, last in spans]
-        if (most := max(shared)) > 0:
-            tokens[shared.index(most)].append(place)
+        most = max(shared)
+        if most > 0:
+            tokens[shared.index(most)].append(index)
     return Words(prompt, ids, tuple(spans), tuple(map(tuple, tokens)))
 
 
 def locate(tokenizer, prompt: str, start: int, end: int) -> Words:
-    """The words of prompt[start:end]; neighbours that share a token are one word. ValueError where
-    there is none.
+    """The words of prompt[start:end]; neighbours that share a token are one word.
+
+    ValueError where there is none.
     """
     spans = word_spans(prompt, start, end)
     if not spans:
@@ -117,25 +120,27 @@ def locate(tokenizer, prompt: str, start: int, end: int) -> Words:
 
 
 def persona_words(tokenizer, item: Item, persona: Persona | None, style: str = "plain") -> Words:
-    """The words of `persona` in the prompt of `item`; style: one of modes.PROMPTS. ValueError where
-    there is nothing to find.
+    """The words of `persona` in the prompt of `item`; style: one of modes.PROMPTS.
+
+    ValueError where there is nothing to find.
     """
     if persona is None:
         raise ValueError(
-            f"item {item.id!r} is asked by nobody in particular, so there are no words of a persona; pass a persona"
+            f"item {item.id!r} is asked by nobody in particular, so there are no words of a "
+            "persona; pass a persona"
         )
-    prompt, text = (
-        modes.render_prompt(tokenizer, item, persona, style),
-        modes.as_data(tokenizer, modes.persona_text(persona.text)),
-    )
+    prompt = modes.render_prompt(tokenizer, item, persona, style)
+    text = modes.as_data(tokenizer, modes.persona_text(persona.text))
     if not word_spans(text):
         raise ValueError(f"no word in the persona {persona.text!r}; it needs at least one")
-    if (lead := prompt.find(f"I am {text},")) < 0:
+    lead = prompt.find(f"I am {text},")
+    if lead < 0:
         raise ValueError(
-            f"the persona {text!r} is not in the prompt as it was given: {prompt[:200]!r} ...; the chat template changes the "
-            "user's words, use one that leaves them as they are"
+            f"the persona {text!r} is not in the prompt as it was given: {prompt[:200]!r} ...; the "
+            "chat template changes the user's words, use one that leaves them as they are"
         )
-    return locate(tokenizer, prompt, lead + len("I am "), lead + len("I am ") + len(text))
+    start = lead + len("I am ")
+    return locate(tokenizer, prompt, start, start + len(text))
 
 
 def rewrite(tokenizer, words: Words, texts: Sequence[str]) -> Words:
@@ -145,7 +150,7 @@ def rewrite(tokenizer, words: Words, texts: Sequence[str]) -> Words:
             f"found {len(texts)} texts for {len(words.spans)} words; expected one a word"
         )
     prompt, spans, done = "", [], 0
-    for (start, end), text in zip(words.spans, texts):
+    for (start, end), text in zip(words.spans, texts, strict=True):
         prompt += words.prompt[done:start]
         spans.append((len(prompt), len(prompt) + len(text)))
         prompt, done = prompt + text, end
@@ -153,39 +158,42 @@ def rewrite(tokenizer, words: Words, texts: Sequence[str]) -> Words:
 
 
 def shuffle(tokenizer, words: Words, rng: random.Random) -> Words:
-    """The same words in another order, punctuation left where it was: what a place gets, whatever
-    word stands there.
+    """The same words in another order: what a place gets, whatever word stands there.
 
-    A word may be spelt by other tokens in another place (with or without the space before it).
+    Punctuation is left where it was. A word may be spelt by other tokens in another place (with or
+    without the space before it).
     """
     return rewrite(tokenizer, words, rng.sample(words.texts, len(words.texts)))
 
 
 def fact_spans(persona: Persona, words: Words) -> dict[str, Span]:
-    """Where the prompt states each of FACTS that the persona has; nothing for real personas, of
-    whom no facts are known.
+    """Where the prompt states each of FACTS that the persona has.
+
+    Nothing for real personas, of whom no facts are known.
     """
     start, end = words.spans[0][0], words.spans[-1][1]
-    found = {}
+    spans = {}
     for fact in FACTS:
-        if (value := persona.facts.get(fact)) is None:
+        value = persona.facts.get(fact)
+        if value is None:
             continue
         lead = "studies " if fact == "studies" else ""  # or the word could be found in another fact
-        match = re.compile(rf"(?<!\w){lead}({re.escape(value)})(?!\w)").search(
-            words.prompt, start, end
-        )
+        stated = re.compile(rf"(?<!\w){lead}({re.escape(value)})(?!\w)")
+        match = stated.search(words.prompt, start, end)
         if match is None:
             raise ValueError(
-                f"the persona {words.prompt[start:end]!r} does not state its {fact}, {value!r}; facts and text must agree"
+                f"the persona {words.prompt[start:end]!r} does not state its {fact}, {value!r}; "
+                "facts and text must agree"
             )
-        found[fact] = match.span(1)
-    return found
+        spans[fact] = match.span(1)
+    return spans
 
 
 def word_classes(persona: Persona, words: Words) -> list[str]:
     """Of each word, the fact that it states, else "other"."""
-    facts = fact_spans(persona, words).items()
-    return [
-        next((fact for fact, (first, last) in facts if start < last and end > first), OTHER)
-        for start, end in words.spans
-    ]
+    facts = fact_spans(persona, words)
+    classes = []
+    for start, end in words.spans:
+        stated = [fact for fact, (first, last) in facts.items() if start < last and end > first]
+        classes.append(stated[0] if stated else OTHER)
+    return classes

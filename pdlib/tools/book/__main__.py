@@ -1,15 +1,13 @@
 """`make book`: build outputs/<profile>/book from the profile's executed notebooks."""
 
-import argparse
 import sys
 
 from pdlib import config
 from pdlib.tools.book.site import build
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--profile", default="pocket")
+arguments = config.command_line(__doc__).parse_args()
 try:
-    page = build(config.load(parser.parse_args().profile))
+    page = build(config.from_arguments(arguments))
 except ValueError as problem:
     sys.exit(f"error: {problem}")
 print(f"open {page}")

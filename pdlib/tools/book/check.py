@@ -1,5 +1,6 @@
-"""What a reader would stumble over: links without a target, pictures without words, anything
-fetched from another host.
+"""What a reader of the site would stumble over.
+
+Links without a target, pictures without words, and anything that is loaded from another host.
 """
 
 from html.parser import HTMLParser
@@ -14,55 +15,42 @@ class _Page(HTMLParser):
 
     def __init__(self, path: Path):
         super().__init__()
-        self.ids, self.links, self.loaded, self.wordless, self.pictures = set(), [], [], [], 0
+        self.ids, self.links, self.loaded, self.wordless = set(), [], [], []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.ids |= {found[name] for name in ("id", "name") if found.get(name)}
-        if tag == "a" and found.get("href"):
-            self.links.append(found["href"])
-        if (
-            tag in LOADED
-            and found.get(LOADED[tag])
-            and found.get("rel") not in ("canonical", "next", "prev")
-        ):
-            self.loaded.append(found[LOADED[tag]])
-        if tag == "img":
-            self.pictures += 1
-            if not (found.get("alt") or "").strip():
-                self.wordless.append(found.get("src", "")[:60])
+        values = dict(attributes)
+        self.ids |= {values[name] for name in ("id", "name") if values.get(name)}
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        address = values.get(LOADED.get(tag))
+        if address and values.get("rel") not in ("canonical", "next", "prev"):
+            self.loaded.append(address)
+        if tag == "img" and not (values.get("alt") or "").strip():
+            self.wordless.append(values.get("src", "")[:60])
 
 
 def faults(folder: Path) -> list[str]:
-    """One line a fault of the site in `folder`: missing targets and anchors, pictures without alt
-    text, loads from another host.
-    """
-    pages = {
-        path: _Page(path) for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts
-    }  # the theme keeps templates there
+    """One line per fault of the site in `folder`, [] when it has none."""
+    paths = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
+    pages = {path: _Page(path) for path in paths}  # in _static the theme keeps templates
     if not pages:
         return [f"{folder} has no page"]
-    found = []
+    lines = []
     for path, page in pages.items():
         name = path.relative_to(folder).as_posix()
-        found += [f"{name}: a picture has no alt text: {source}" for source in page.wordless]
-        found += [
-            f"{name}: loads {address} from another host"
-            for address in page.loaded
-            if urlsplit(address).netloc
-        ]
+        lines += [f"{name}: a picture has no alt text: {source}" for source in page.wordless]
+        for address in page.loaded:
+            if urlsplit(address).netloc:
+                lines.append(f"{name}: loads {address} from another host")
         for address in dict.fromkeys(page.links + page.loaded):
-            parts = urlsplit(address)
-            if parts.scheme or parts.netloc:  # another site, an e-mail, data in the page itself
+            url = urlsplit(address)
+            if url.scheme or url.netloc:  # another site, an e-mail, data in the page itself
                 continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            has_anchor = target not in pages or unquote(url.fragment) in pages[target].ids
             if not target.is_file():
-                found.append(f"{name}: no file behind {address}")
-            elif (
-                parts.fragment
-                and target in pages
-                and unquote(parts.fragment) not in pages[target].ids
-            ):
-                found.append(f"{name}: no anchor behind {address}")
-    return found
+                lines.append(f"{name}: no file behind {address}")
+            elif url.fragment and not has_anchor:
+                lines.append(f"{name}: no anchor behind {address}")
+    return lines

@@ -1,5 +1,6 @@
-"""Sphinx's settings for the book. It loads nothing from another host: fonts, search and formulas
-come with it.
+"""Sphinx's settings for the book.
+
+The book loads nothing from another host: fonts, search and formulas come with it.
 """
 
 import re
@@ -29,7 +30,7 @@ html_favicon = "static/icon.svg"
 html_show_copyright = False
 html_context = {
     "default_mode": "auto"
-}  # light or dark as the reader's system has it, until the switch is used
+}  # light or dark as the reader's system, until it is switched
 html_math_renderer = "mathml"
 html_theme_options = {
     "show_toc_level": 2,
@@ -41,9 +42,9 @@ html_theme_options = {
 
 
 def mathml(node, block: bool) -> str:
-    r"""MathML of a formula node: browsers draw it by themselves, screen readers read it, and
-    neither scripts nor fonts are needed.
+    r"""MathML of a formula node.
 
+    Browsers draw it by themselves, screen readers read it, and it needs neither scripts nor fonts.
     docutils reads the number in `\frac12` as twelve, TeX as one and two.
     """
     formula = re.sub(r"\\([dt]?frac)(\d)(\d)", r"\\\1{\2}{\3}", node.astext())
@@ -56,14 +57,17 @@ def mathml(node, block: bool) -> str:
 
 
 def visit_math(translator, node):
+    """Write a formula within a line."""
     translator.body.append(mathml(node, block=False))
     raise SkipNode
 
 
 def visit_math_block(translator, node):
+    """Write a formula that stands alone."""
     translator.body.append(f"<div class='formula'>{mathml(node, block=True)}</div>")
     raise SkipNode
 
 
 def setup(app):
+    """Tell Sphinx who writes formulas."""
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -1,5 +1,7 @@
-"""Notebooks as the book shows them: results where there are any, every figure described, names of
-notebooks and functions linked.
+"""Notebooks as the book shows them.
+
+They come with results where there are any, every figure is described in words, and names of
+notebooks and functions are links.
 """
 
 import ast
@@ -16,81 +18,81 @@ from pdlib.run import stages
 from pdlib.workbook import runner
 
 MAX_BYTES = 2_000_000  # of an executed notebook
-UNTOLD = "shown without results: `make reproduce` runs it. [Figures](../figures.md) has those that come with the repository."
-NOTES = {
-    "not run": f"This notebook was not run for this book and is {UNTOLD}",
-    "changed": "The results below come from an earlier version of this notebook; `make reproduce` renews them.",
+DRAWING = ("plots", "browse")  # the packages of pdlib whose functions return figures
+NOTES = {  # state of a notebook -> what the book says of it
+    "not run": "This notebook was not run for this book and is shown without results: "
+    "`make reproduce` runs it. [Figures](../figures.md) has those that come with the repository.",
+    "changed": "The results below come from an earlier version of this notebook; "
+    "`make reproduce` renews them.",
 }
 
 
 @cache
 def figure_functions() -> dict[tuple[str, str], ast.FunctionDef]:
-    """(room, name) -> function, for those of pdlib.plots and of the files of pdlib that return a
-    figure, alone or with more.
-    """
-    library, found = stages.ROOT / "pdlib", {}
-    for path in [*sorted((library / "plots").glob("*.py")), *sorted(library.glob("*.py"))]:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            public = isinstance(node, ast.FunctionDef) and node.name[0] != "_"
-            if (
-                public
-                and node.returns
-                and re.match(r"Figure\b|tuple\[Figure\b", ast.unparse(node.returns))
-            ):
-                found["plots" if path.parent != library else path.stem, node.name] = node
-    return found
+    """(package, name) -> each public function that returns a figure, alone or with more."""
+    functions = {}
+    for package in DRAWING:
+        for path in sorted((stages.ROOT / "pdlib").glob(f"**/{package}/*.py")):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if not isinstance(node, ast.FunctionDef) or node.name[0] == "_" or not node.returns:
+                    continue
+                if re.match(r"Figure\b|tuple\[Figure\b", ast.unparse(node.returns)):
+                    functions[package, node.name] = node
+    return functions
 
 
 def figure_text(function: tuple[str, str], call: ast.Call | None = None) -> str:
-    """What the figure of a function shows: the first paragraph of its docstring, with the
-    parameters that it names in backticks as `call` sets them (by default: as the function does).
+    """What the figure of a function shows: the first two paragraphs of its docstring.
+
+    Parameters that they name in backticks are told as `call` sets them, by default as the function
+    does. Paragraphs on parameters come third.
     """
-    found = figure_functions()[function]
-    paragraph = " ".join((ast.get_docstring(found) or "").split("\n\n")[0].split())
-    names, defaults = [a.arg for a in found.args.args], found.args.defaults
-    given = dict(zip(names[len(names) - len(defaults) :], defaults))
+    node = figure_functions()[function]
+    paragraphs = (ast.get_docstring(node) or "").split("\n\n")
+    text = " ".join(" ".join(paragraphs[:2]).split())
+    names, defaults = [argument.arg for argument in node.args.args], node.args.defaults
+    values = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
     if call:
-        given |= dict(zip(names, call.args)) | {word.arg: word.value for word in call.keywords}
-    literal = {
-        key: str(value.value) for key, value in given.items() if isinstance(value, ast.Constant)
+        values |= dict(zip(names, call.args, strict=False))
+        values |= {keyword.arg: keyword.value for keyword in call.keywords}
+    literals = {
+        name: str(value.value) for name, value in values.items() if isinstance(value, ast.Constant)
     }
-    return re.sub(r"`([^`]*)`", lambda m: literal.get(m[1], m[1]), paragraph)
+    return re.sub(r"`([^`]*)`", lambda match: literals.get(match[1], match[1]), text)
 
 
 def calls(cells: list) -> Iterator[tuple[ast.Module, dict[ast.Call, str]]]:
-    """(syntax tree, figure calls -> what the figure shows) of each code cell, in order; what an
-    earlier cell imported is known.
+    """(syntax tree, figure calls -> what the figure shows) of each code cell, in order.
+
+    A name that an earlier cell imported is known.
     """
-    rooms = {}  # name in the notebook -> room
+    packages = {}  # name in the notebook -> the drawing package behind it
     for cell in cells:
         tree = ast.parse(cell.source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module in ("pdlib", "pdlib.plots"):
-                rooms |= {
-                    name.asname or name.name: "plots" if node.module == "pdlib.plots" else name.name
-                    for name in node.names
-                }
+        nodes = list(ast.walk(tree))
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    path = f"{node.module}.{alias.name}".split(".")
+                    package = next((name for name in DRAWING if name in path), None)
+                    packages[alias.asname or alias.name] = package if path[0] == "pdlib" else None
         drawn = {}
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and isinstance(node.func.value, ast.Name)
-            ):
-                function = rooms.get(node.func.value.id), node.func.attr
+        for node in nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                function = packages.get(getattr(node.func.value, "id", None)), node.func.attr
                 if function in figure_functions():
                     drawn[node] = figure_text(function, node)
         yield tree, drawn
 
 
 def code(
-    notebook: nbformat.NotebookNode, added: tuple[str, ...] = ("injected-parameters",)
+    notebook: nbformat.NotebookNode, left_out: tuple[str, ...] = ("injected-parameters",)
 ) -> list:
-    """The code cells, without those that a run added, by their tags."""
+    """The code cells, without those that have one of the tags `left_out`: a run added them."""
     return [
-        c
-        for c in notebook.cells
-        if c.cell_type == "code" and not set(added) & set(c.metadata.get("tags", []))
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and not set(left_out) & set(cell.metadata.get("tags", []))
     ]
 
 
@@ -100,49 +102,42 @@ def files(notebook: nbformat.NotebookNode) -> dict[str, str]:
     A cell names its file ("table1.png"), or a dict names it beside the call ({"order":
     plots.order(...)}).
     """
-    found = {}
+    texts = {}
     for tree, drawn in calls(code(notebook)):
-        for node in ast.walk(tree):
+        for node in ast.walk(tree) if drawn else []:
             if isinstance(node, ast.Dict):
-                pairs = zip(node.keys, node.values)
-                found |= {
-                    f"{key.value}.png": drawn[value]
-                    for key, value in pairs
-                    if value in drawn and isinstance(key, ast.Constant)
-                }
-            elif (
-                isinstance(node, ast.Constant)
-                and re.fullmatch(r"[\w-]+\.png", str(node.value))
-                and drawn
-            ):
-                found[node.value] = next(iter(drawn.values()))
-    return found
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if value in drawn and isinstance(key, ast.Constant):
+                        texts[f"{key.value}.png"] = drawn[value]
+            elif isinstance(node, ast.Constant) and re.fullmatch(r"[\w-]+\.png", str(node.value)):
+                texts[node.value] = next(iter(drawn.values()))
+    return texts
 
 
 def describe(notebook: nbformat.NotebookNode, name: str) -> None:
-    """Give each cell with a picture its alt text: what the figure functions that it calls say of
-    themselves.
-    """
+    """Give each cell with a picture its alt text, from the figure functions that the cell calls."""
     cells = code(notebook)
-    for cell, (_, drawn) in zip(cells, calls(cells)):
+    for cell, (_, drawn) in zip(cells, calls(cells), strict=True):
         if not any("image/png" in output.get("data", {}) for output in cell.outputs):
             continue
-        said = "; ".join(dict.fromkeys(drawn.values()))
-        if not said:
+        text = "; ".join(dict.fromkeys(drawn.values()))
+        if not text:
             raise ValueError(
-                f"{name} shows a figure that nothing describes, by the cell that begins {cell.source[:60]!r}; draw it with a "
-                "function of pdlib.plots, in the cell that shows it"
+                f"{name} shows a figure that nothing describes, by the cell that begins "
+                f"{cell.source[:60]!r}; draw it with a function of pdlib.plots, in the cell that "
+                "shows it"
             )
-        cell.metadata["mystnb"] = {"image": {"alt": said}}
+        cell.metadata["mystnb"] = {"image": {"alt": text}}
 
 
-def linked(text: str, place: Path, root: Path) -> str:
-    """Markdown of a page in `place` with bold names of notebooks, and names of functions behind
-    equations, turned into links.
+def linked(text: str, page_folder: Path, root: Path) -> str:
+    """Markdown of a page in `page_folder` with links to notebooks and functions.
+
+    Bold names of notebooks become links, and so do the functions behind equations.
     """
 
     def towards(path: str) -> str:
-        return os.path.relpath(root / path, place)
+        return os.path.relpath(root / path, page_folder)
 
     names = "|".join(sorted(runner.NOTEBOOKS, key=len, reverse=True))
     text = re.sub(
@@ -152,76 +147,68 @@ def linked(text: str, place: Path, root: Path) -> str:
     )
     for function in dict.fromkeys(function for function, _ in paper.EQUATIONS.values()):
         short = function.removeprefix("pdlib.")
-        text = re.sub(
-            rf"(?<!\[)`{re.escape(short)}`", f"[`{short}`]({towards(f'code/{function}.md')})", text
-        )
+        link = f"[`{short}`]({towards(f'code/{function}.md')})"
+        text = re.sub(rf"(?<!\[)`{re.escape(short)}`", link, text)
     return text
 
 
 def prepare(name: str, executed: Path, folder: Path) -> tuple[nbformat.NotebookNode, str]:
-    """(notebook as the book of `folder` shows it, "run", "changed" since or "not run"): the copy in
-    `executed` if there is one.
+    """The notebook as the book of `folder` shows it, and its state.
 
-    Raises ValueError when that copy is too large, or holds a figure that nothing describes.
+    The state is "run" where `executed` holds a copy with results, "changed" where the notebook has
+    changed since, else "not run". Raises ValueError when that copy is too large, or holds a figure
+    that nothing describes.
     """
     committed = nbformat.read(runner.source(name), as_version=4)
     shown, state = committed, "not run"
     if executed.is_file():
         if executed.stat().st_size > MAX_BYTES:
             raise ValueError(
-                f"{executed} has {executed.stat().st_size:,} bytes, above {MAX_BYTES:,}; make its outputs smaller"
+                f"{executed} has {executed.stat().st_size:,} bytes, above {MAX_BYTES:,}; "
+                "make its outputs smaller"
             )
         shown = nbformat.read(executed, as_version=4)
-        own = [c.source for c in code(shown, ("injected-parameters", "answer"))]
-        state = "run" if own == [c.source for c in code(committed)] else "changed"
+        executed_code = [cell.source for cell in code(shown, ("injected-parameters", "answer"))]
+        is_same = executed_code == [cell.source for cell in code(committed)]
+        state = "run" if is_same else "changed"
     describe(shown, name)
     shown.cells = [cell for cell in shown.cells if not _repeats(cell, code(shown))]
     for cell in shown.cells:
         if cell.cell_type == "markdown":
-            cell.source = linked(_opened(cell.source), folder / "notebooks", folder)
+            cell.source = linked(_spaced(cell.source), folder / "notebooks", folder)
         for output in cell.get("outputs", []):
             _plain_code(output)
-    equations = [
-        f"[Eq. {number}](../equations.md#eq-{number})"
-        for number, (_, place) in paper.EQUATIONS.items()
-        if place == name
-    ]
     notes = [f":::{{note}}\n{NOTES[state]}\n:::"] if state in NOTES else []
-    notes += (
-        [f"Equations of this notebook, with their code: {', '.join(equations)}."]
-        if equations
-        else []
-    )
-    shown.cells[1:1] = [nbformat.v4.new_markdown_cell(text) for text in notes]
+    numbers = [number for number, (_, lesson) in paper.EQUATIONS.items() if lesson == name]
+    if numbers:
+        links = ", ".join(f"[Eq. {number}](../equations.md#eq-{number})" for number in numbers)
+        notes.append(f"Equations of this notebook, with their code: {links}.")
+    shown.cells[1:1] = [nbformat.v4.new_markdown_cell(note) for note in notes]
     return shown, state
 
 
 def _repeats(cell: nbformat.NotebookNode, cells: list) -> bool:
-    """Whether papermill put the cell in with just the values that the notebook's own parameters
-    have.
-    """
+    """Whether papermill put the cell in with the very values that the parameters have anyway."""
     if "injected-parameters" not in cell.metadata.get("tags", []):
         return False
-    (own,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
-    return ast.dump(ast.parse(own.source)) == ast.dump(ast.parse(cell.source))
+    (parameters,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+    return ast.dump(ast.parse(parameters.source)) == ast.dump(ast.parse(cell.source))
 
 
-def _opened(text: str) -> str:
-    """Markdown with blank lines inside folded answers, or their words would not be read as
-    markdown.
-    """
+def _spaced(text: str) -> str:
+    """Markdown with blank lines inside folded answers, which is read as markdown only so."""
     return text.replace("</summary>", "</summary>\n\n").replace("</details>", "\n\n</details>")
 
 
 def _plain_code(output: dict) -> None:
-    """Source code in an output brings colours of its own, for white paper; the book colours it for
-    light and dark.
+    """Take the colours out of source code in an output.
+
+    They are made for white paper; the book colours code for light and dark.
     """
     data = output.get("data", {})
     if "text/latex" in data and 'class="highlight"' in "".join(data.get("text/html", "")):
-        output["data"] = {
-            "text/markdown": f"```python\n{''.join(data['text/plain']).rstrip()}\n```"
-        }
+        source = "".join(data["text/plain"]).rstrip()
+        output["data"] = {"text/markdown": f"```python\n{source}\n```"}
 
 
 def write_all(cfg: config.Config, folder: Path) -> dict[str, str]:
@@ -229,8 +216,7 @@ def write_all(cfg: config.Config, folder: Path) -> dict[str, str]:
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     states = {}
     for name in runner.NOTEBOOKS:
-        notebook, states[name] = prepare(
-            name, cfg.run_folder() / "notebooks" / f"{name}.ipynb", folder
-        )
+        executed = cfg.run_folder() / "notebooks" / f"{name}.ipynb"
+        notebook, states[name] = prepare(name, executed, folder)
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     return states

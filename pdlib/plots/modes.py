@@ -1,0 +1,107 @@
+"""The two modes: how often each is chosen, and how accurate each is when it is forced."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pdlib.analysis.cells import CONDITIONS, OBJECTIVE, Cell, Cells, MissingRecordsError
+from pdlib.paper.catalogue import label
+from pdlib.plots.style import CONDITION_STYLE, GUESSING, bars, figure_legend, persona_legend
+from pdlib.plots.systems import KINDS, heights, name_systems, system_dot
+
+MARKERS = {"none": "o", "unaligned": "^", "aligned": "s"}
+FORCED = {  # how the mode was chosen, in the records -> in the figure
+    "none": "free",
+    "general": "forced\ngeneral",
+    "personalized": "forced\npersonalised",
+    "either": "either mode\nright",
+}
+
+
+def mode_shares(records: pd.DataFrame | Cells, run: str | None = None) -> Figure:
+    """Fig. 3b: how many free answers of the dual-mode systems are in the personalised mode.
+
+    Shares by persona condition with 95 % intervals, for objective and for personalised questions.
+    """
+    cells = Cells.of(records)
+    run = cells.one_run(run)
+    rows, _ = heights(cells, run, ["dual-mode"])
+    shares, silent = {}, set()
+    for kind, benchmarks in KINDS.items():
+        held = cells.held(run, benchmarks)
+        for model in rows:
+            for condition in _conditions(kind):
+                try:
+                    cell = Cell(run, model, held, condition, value="personalized")
+                    shares[kind, model, condition] = cells[cell].row()
+                except MissingRecordsError as reason:
+                    if "name no mode" not in str(reason):
+                        raise
+                    silent.add(model)
+    if len(silent) == len(rows):
+        raise MissingRecordsError(f"the answers of {', '.join(rows)} in run {run} name no mode")
+
+    figure, axes = plt.subplots(
+        1, 2, figsize=(8.6, 1.5 + 0.5 * len(rows)), layout="constrained", sharey=True
+    )
+    for axis, kind in zip(axes, KINDS, strict=True):
+        conditions = _conditions(kind)
+        for model, y in rows.items():
+            if model in silent:
+                text = "answers name no mode"
+                axis.text(0.5, y, text, ha="center", va="center", fontsize=8, style="italic")
+                continue
+            for k, condition in enumerate(conditions):
+                system_dot(
+                    axis,
+                    shares[kind, model, condition],
+                    y + (len(conditions) - 1) * 0.11 - 0.22 * k,
+                    CONDITION_STYLE[condition][0],
+                    MARKERS[condition],
+                    label="no persona" if condition == "none" else f"{condition} persona",
+                )
+        axis.set(title=kind, xlabel="share of the personalised mode", xlim=(-0.03, 1.03))
+        name_systems(axis, rows)
+    figure_legend(figure, axes[0], ncols=3)
+    return figure
+
+
+def _conditions(kind: str) -> tuple[str, ...]:
+    """The persona conditions under which a kind of question is asked."""
+    return CONDITIONS if KINDS[kind] == OBJECTIVE else ("aligned",)
+
+
+def forced_modes(
+    records: pd.DataFrame | Cells,
+    model: str = "personadual",
+    run: str | None = None,
+    chance: pd.Series | None = None,
+) -> Figure:
+    """Table 8: accuracy of one model when it is free and when it is forced into each mode.
+
+    The last group of bars counts an answer that is right in at least one of the two modes. Bars are
+    persona conditions; a dotted line marks guessing.
+
+    chance: of `stats.chance_table`, for the line of guessing.
+    """
+    cells = Cells.of(records)
+    run = cells.one_run(run)
+    accuracies = {}
+    for kind, benchmarks in KINDS.items():
+        held = cells.held(run, benchmarks)
+        for condition in CONDITIONS:
+            asked = [Cell(run, model, held, condition, forced) for forced in FORCED]
+            accuracies[kind, condition] = [cells[cell].row() for cell in asked]
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
+    for axis, (kind, benchmarks) in zip(axes, KINDS.items(), strict=True):
+        series = {condition: accuracies[kind, condition] for condition in CONDITIONS}
+        bars(axis, list(FORCED.values()), series)
+        if chance is not None:
+            level = chance["objective" if benchmarks == OBJECTIVE else "personalized", "aligned"]
+            axis.axhline(level, color="black", linestyle=":", linewidth=1)
+            axis.text(3.62, level, f" {GUESSING}", fontsize=7, va="center", clip_on=False)
+        axis.set(title=f"{label(model)}, {kind}", ylim=(0, 1.02))
+    axes[0].set_ylabel("accuracy, mean of benchmarks")
+    persona_legend(figure, axes[0])
+    return figure

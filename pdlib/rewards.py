@@ -22,7 +22,7 @@ class Reward:
 
 
 def score(text: str, item: Item, require_mode: bool = True) -> Reward:
-    """Reward of one completion.
+    """[Eq. 4] Reward of one completion.
 
     An answer in a malformed completion still earns its accuracy, not the format.
     require_mode=False: of a model without modes no tag is expected.

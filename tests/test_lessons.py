@@ -289,7 +289,11 @@ def test_every_equation_is_where_it_is_said_to_be():
     missing = []
     for number, (function, notebook) in paper.EQUATIONS.items():
         module, _, name = function.rpartition(".")
-        assert hasattr(importlib.import_module(module), name), function
+        docstring = getattr(importlib.import_module(module), name).__doc__
+        begins = re.match(r"\[Eq\. [^]]*\]", docstring)
+        assert begins and number in equations(begins[0]), (
+            f"{function} does not begin with its number"
+        )
         text = exercises.text_of(read(ROOT / "notebooks" / f"{notebook}.ipynb"))
         if number not in equations(text):
             missing.append((number, notebook))

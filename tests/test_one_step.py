@@ -10,7 +10,7 @@ from pdlib import models, modes
 from pdlib.analysis import one_step
 from pdlib.pocket.backbones import build_backbone
 from pdlib.rewards import score
-from pdlib.schema import Item, Persona
+from pdlib.schema import Example, Item, Persona
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "05_dualgrpo_training.ipynb"
 FUNCTIONS = ("rollouts", "token_advantages", "log_probabilities")  # a cell begins with each
@@ -84,12 +84,11 @@ def step_by_hand(by_hand, tokenizer, both, weight=2.0, kl=0.04):
 @pytest.fixture(scope="module")
 def trainers(tokenizer, both):
     policy, reference, written, _ = both
-    return one_step.trainers(
+    return one_step.trainer_step(
         policy,
         reference,
         tokenizer,
-        ITEM,
-        ASKER,
+        Example(ITEM, ASKER, "aligned"),
         written,
         beta=0.04,
         epsilon=0.2,

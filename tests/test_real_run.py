@@ -165,6 +165,9 @@ def test_a_judge_is_asked_beside_the_grader(ran):
         .assign(answer="-17", parse_error=None)
     )
     assert evaluate.judged(cfg, one, "math500")["judge_yes_grader_no"] == 1
+    both = pd.concat([one, one.assign(answer=None, parse_error="no answer")])
+    beside_silence = evaluate.judged(cfg, both, "math500")
+    assert (beside_silence["n"], beside_silence["no_answer"]) == (1, 1)
 
 
 def test_the_manifest_says_what_data_code_and_machine(ran):

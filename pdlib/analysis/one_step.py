@@ -3,12 +3,10 @@
 Notebook 05 does one step in plain PyTorch and compares advantages, loss and gradient with these.
 """
 
-import json
 import tempfile
 from dataclasses import dataclass
 
 import torch
-from datasets import Dataset
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -16,10 +14,9 @@ from transformers import (
     TrainerCallback,
 )
 
-from pdlib import modes
+from pdlib import train
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
-from pdlib.schema import Item, Persona
-from pdlib.train import reward
+from pdlib.schema import Example
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,11 @@ def gradient(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).clone()
 
 
-def trainers(
+def trainer_step(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    item: Item,
-    persona: Persona | None,
+    example: Example,
     completions: list[list[int]],
     **settings,
 ) -> Step:
@@ -70,10 +66,6 @@ def trainers(
     completions: token ids with the mode's tag, the first half in the general mode. settings:
     fields of DualGRPOConfig. The policy is left as it was: the learning rate is 0.
     """
-    row = {
-        "prompt": modes.messages(item, persona, tokenizer=tokenizer),
-        "item": json.dumps(item.to_dict()),
-    }
     keep = _KeepGradient()
     with tempfile.TemporaryDirectory() as folder:
         args = DualGRPOConfig(
@@ -92,9 +84,9 @@ def trainers(
         )
         trainer = _GivenCompletions(
             policy,
-            [reward],
+            [train.reward],
             args=args,
-            train_dataset=Dataset.from_list([row]),
+            train_dataset=train.rl_rows([example], tokenizer),
             processing_class=tokenizer,
             callbacks=[keep],
         )

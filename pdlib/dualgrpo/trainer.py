@@ -16,7 +16,7 @@ from pdlib.shared_prefix.grpo import SharedPrefixGRPOTrainer
 
 
 class DualGRPOTrainer(SharedPrefixGRPOTrainer):
-    """GRPO whose training rollouts are forced into both modes. Evaluation is never forced.
+    """[Eq. 5] GRPO whose training rollouts are forced into both modes; evaluation is not forced.
 
     TRL hands over `num_generations` consecutive copies of each prompt; the first half is forced
     into the general mode, the second half into the personalised one, in new lists (no copy of a

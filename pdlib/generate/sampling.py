@@ -133,7 +133,7 @@ def complete(
     seed: int = 0,
     **options,
 ) -> list[Completion]:
-    """Sample one completion per prompt; `forced` puts that mode's prefix first [Eq. 5].
+    """[Eq. 2] Sample one completion per prompt; `forced` puts that mode's prefix first [Eq. 5].
 
     options: temperature (0 is greedy), max_new_tokens and batch_tokens, as in `answers`.
     """
@@ -201,7 +201,7 @@ def prompt_mode_probability(
 def mode_probability(
     model, tokenizer, items: list[Item], personas: list[Persona | None] | None = None
 ) -> list[float]:
-    """P(personalised) of each item from one forward pass.
+    """[Eq. 1] P(personalised) of each item from one forward pass.
 
     personas: who asks each item, by default its aligned persona.
     """

@@ -4,7 +4,7 @@ from pdlib.schema import Mode
 
 
 def prefix_ids(tokenizer) -> dict[Mode, list[int]]:
-    """Token ids of each mode's forced prefix (tag and newline), one or many tokens per mode.
+    """[Eq. 3] Token ids of each mode's prefix (tag and newline), one or many tokens per mode.
 
     Raises ValueError when one prefix begins with the other, because the choice would have no token
     to be made at.

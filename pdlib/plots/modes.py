@@ -4,7 +4,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pdlib.analysis.cells import CONDITIONS, OBJECTIVE, Cell, Cells, MissingRecordsError
+from pdlib.analysis.cells import (
+    CONDITIONS,
+    OBJECTIVE,
+    Cell,
+    Cells,
+    MissingRecordsError,
+    NoModesError,
+)
 from pdlib.paper.catalogue import label
 from pdlib.plots.style import CONDITION_STYLE, GUESSING, bars, figure_legend, persona_legend
 from pdlib.plots.systems import KINDS, heights, name_systems, system_dot
@@ -34,9 +41,7 @@ def mode_shares(records: pd.DataFrame | Cells, run: str | None = None) -> Figure
                 try:
                     cell = Cell(run, model, held, condition, value="personalized")
                     shares[kind, model, condition] = cells[cell].row()
-                except MissingRecordsError as reason:
-                    if "name no mode" not in str(reason):
-                        raise
+                except NoModesError:
                     silent.add(model)
     if len(silent) == len(rows):
         raise MissingRecordsError(f"the answers of {', '.join(rows)} in run {run} name no mode")

@@ -123,12 +123,8 @@ def paragraph(records: pd.DataFrame, table: pd.DataFrame) -> str:
     conditions = f"without a persona, {', '.join(when.values())}"
     sentences.append(f"Mean P(personalised) {conditions}: {chances}.")
     gap = rows.loc[(MODELS[0], early)]
-    if gap.against_low > 0:
-        position = "above 0"
-    elif gap.against_high < 0:
-        position = "below 0"
-    else:
-        position = "not shown to differ from 0"
+    positions = {1: "above 0", -1: "below 0", 0: "not shown to differ from 0"}
+    position = positions[stats.side(gap.against_low, gap.against_high)]
     sentences.append(
         f"{when[early].capitalize()} the change of PersonaDual minus that of the backbone is "
         f"{100 * gap.against:+.1f} points [{100 * gap.against_low:+.1f}, "

@@ -12,6 +12,7 @@ from pdlib.analysis.cells.cell import (
     PERSONALIZED,
     Cell,
     MissingRecordsError,
+    NoModesError,
     Statistic,
     UnpairedError,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Cells",
     "Statistic",
     "MissingRecordsError",
+    "NoModesError",
     "UnpairedError",
     "ablations",
     "mixing",

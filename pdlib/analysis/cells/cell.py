@@ -21,6 +21,10 @@ class MissingRecordsError(ValueError):
     """No records answer the question; the message is the reason."""
 
 
+class NoModesError(MissingRecordsError):
+    """The answers name no mode: those of a system without modes, or of one that wrote no tag."""
+
+
 class UnpairedError(MissingRecordsError):
     """Two sides of a difference were not asked the same items."""
 

@@ -16,6 +16,7 @@ from pdlib.analysis.cells.cell import (
     PERSONALIZED,
     Cell,
     MissingRecordsError,
+    NoModesError,
     Statistic,
     UnpairedError,
 )
@@ -176,7 +177,7 @@ class Cells:
         if np.isnan(values).any():
             of_model = f"model {cell.model} in run {cell.run}"
             if answers.means[cell.value].isna().all():
-                raise MissingRecordsError(f"the answers of {of_model} name no mode")
+                raise NoModesError(f"the answers of {of_model} name no mode")
             raise ValueError(
                 f"{of_model}: the training seeds hold different items of {name}; "
                 "evaluate all of them on the same ones"

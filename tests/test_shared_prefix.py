@@ -377,6 +377,10 @@ def test_scores_and_gradients_are_those_of_the_rows_written_out(
     )
 
 
+def test_attention_of_cudnn_with_its_nan_gradients_is_off():
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_scores_where_masked_attention_needs_a_key_for_each_head(tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "MASKED_GQA", ())
     logps, entropies, gradients = differences(trainable("full", "llama", tmp_path))

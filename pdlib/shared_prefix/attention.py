@@ -17,6 +17,11 @@ ARCHITECTURES = ("llama", "qwen3")  # others may work, these are tested
 # Devices on which a mask and fewer keys than query heads go together well in PyTorch's attention.
 MASKED_GQA = ("cpu",)
 
+# cuDNN's attention is PyTorch's default on Hopper cards. With a mask it gives NaN in the query's
+# gradient at some lengths (pytorch#196678): an H200 gave 45,056 of them at 704 tokens, and none
+# with this (outputs/reference/gpu_check.json). Whatever trains a model imports this module.
+torch.backends.cuda.enable_cudnn_sdp(False)
+
 
 def attend(module, query, key, value, attention_mask, shared_prefix=None, **options):
     """Plain scaled dot-product attention, unless the call carries a layout that attends itself.

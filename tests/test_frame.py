@@ -246,6 +246,20 @@ def over_tools(files: dict[str, str]) -> list[str]:
     ]
 
 
+# General code asks these for what the pocket world has; whole file names, or beginnings of names.
+POCKET_DOORS = ("benchmarks.py", "dataset/sets.py", "train/backbone.py", "rlpa/pocket_", "tools/")
+
+
+def into_pocket(files: dict[str, str]) -> list[str]:
+    """The files that import the pocket world and are neither in it nor among POCKET_DOORS."""
+    return [
+        path
+        for path, text in files.items()
+        if not path.startswith(("pocket/", *POCKET_DOORS))
+        and any(name.startswith("pdlib.pocket") for name in imported_names(path, text))
+    ]
+
+
 def entries(folder: Path) -> list[str]:
     """What lies directly in a folder, but for what Python writes there."""
     return sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
@@ -299,6 +313,18 @@ def test_nothing_imports_the_tools():
         "import pdlib.tools.book.site",
     ):
         assert over_tools({"a.py": source}) == ["a.py"]
+
+
+def test_few_files_of_general_code_import_the_pocket_world():
+    assert into_pocket(library()) == []
+    line = "from pdlib.pocket.world import World"
+    files = {
+        "report/a.py": line,
+        "rlpa/pocket_a.py": line,
+        "pocket/a.py": line,
+        "pocketful.py": line,
+    }
+    assert into_pocket(files) == ["report/a.py", "pocketful.py"]
 
 
 def test_the_library_has_few_entries(tmp_path):

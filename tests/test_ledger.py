@@ -15,7 +15,7 @@ import scipy.stats
 
 matplotlib.use("Agg")
 
-from pdlib import paper, report
+from pdlib import config, dataset, paper, report
 from pdlib.analysis import cells, lexical, stats
 from pdlib.analysis.cells import OBJECTIVE, PERSONALIZED, Cell, Cells
 from pdlib.paper import catalogue
@@ -327,6 +327,16 @@ def test_missing_models_say_so(by_id):
     assert "training examples" in by_id["text/PersonaDualData/SFT examples"]["note"]
 
 
+HOBBY = {"hobby": ["chess"]}  # what personas may state
+
+
+@pytest.mark.parametrize(
+    "profile, is_known", [("pocket", True), ("pretrained", True), ("gpu", False)]
+)
+def test_what_personas_state_is_known_by_their_world_not_by_the_backbone(profile, is_known):
+    assert (dataset.persona_facts(config.load(profile)) is not None) == is_known
+
+
 def test_figure_5_by_hand(records, monkeypatch):
     """Three refits of two top words among four: occupation is in the top as found and in two
     refits.
@@ -350,7 +360,7 @@ def test_figure_5_by_hand(records, monkeypatch):
             "personalized": [True, True, False, False] * 10,
         }
     )
-    by_id = {e["id"]: e for e in report.ledger(records, FIRST, SECOND, answers=said)}
+    by_id = {e["id"]: e for e in report.ledger(records, FIRST, SECOND, answers=said, facts=HOBBY)}
     assert by_id["figure5/top 30 words/trait"]["status"] == "not attempted", (
         "no word stands in five personas and not in all"
     )
@@ -358,7 +368,7 @@ def test_figure_5_by_hand(records, monkeypatch):
     said["persona"] = [f"{word} {k}" for k, word in enumerate(["chess", "bond"] * 20)]
     by_id = {
         e["id"].removeprefix("figure5/top 30 words/"): e
-        for e in report.ledger(records, FIRST, SECOND, answers=said)
+        for e in report.ledger(records, FIRST, SECOND, answers=said, facts=HOBBY)
     }
     assert (by_id["occupation"]["ours"], by_id["interest"]["ours"], by_id["trait"]["ours"]) == (
         0.5,
@@ -957,11 +967,11 @@ def test_compact_records_give_the_same_ledger(records, entries, tmp_path):
         n_prompt_tokens=3,
         n_completion_tokens=4,
     )
-    report.write_reference(tmp_path, full.assign(p_personalized=0.25), FIRST, SECOND)
+    report.write_reference(tmp_path, full.assign(p_personalized=0.25), FIRST, SECOND, facts=HOBBY)
     small, arguments = report.read_reference(tmp_path)
-    assert arguments == {"first_run": FIRST, "second_run": SECOND, "paper_training": False} and len(
-        small
-    ) == len(full)
+    others = {"paper_training": False, "facts": HOBBY}
+    assert arguments == {"first_run": FIRST, "second_run": SECOND} | others
+    assert len(small) == len(full)
     assert (
         not {"prompt", "completion", "answer", "gold"} & set(small)
         and str(small.p_personalized.dtype) == "float32"

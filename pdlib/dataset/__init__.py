@@ -12,22 +12,29 @@ from pdlib.dataset.evaluation_sets import (
     test_items,
 )
 from pdlib.dataset.sets import (
+    EXAMPLES,
+    knows,
     open_corpus,
     open_endpoint,
     open_expert,
     people,
+    persona_facts,
     sealed_items,
+    unread_words,
     world_settings,
 )
 from pdlib.dataset.training_sets import run_rl_set, run_sft_set
 
 __all__ = [
+    "EXAMPLES",
     "counterfactual_questions",
+    "knows",
     "likelihood_items",
     "open_corpus",
     "open_endpoint",
     "open_expert",
     "people",
+    "persona_facts",
     "persona_pool",
     "run_counterfactual_set",
     "run_rl_set",
@@ -35,5 +42,6 @@ __all__ = [
     "run_test_set",
     "sealed_items",
     "test_items",
+    "unread_words",
     "world_settings",
 ]

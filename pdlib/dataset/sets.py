@@ -14,14 +14,36 @@ from pdlib import benchmarks, config, models
 from pdlib.dataset import corpus, experts, gain, personas, translation
 from pdlib.dataset.endpoint import Endpoint
 from pdlib.dataset.endpoint_expert import EndpointExpert
+from pdlib.pocket import examples, lexicon
 from pdlib.pocket import expert as pocket_expert
 from pdlib.pocket.personas import People
 from pdlib.pocket.splits import SEALED
 from pdlib.pocket.training_questions import PocketCorpus
-from pdlib.pocket.world import World
+from pdlib.pocket.world import World, knows
 from pdlib.questions import rows
 from pdlib.schema import Item, Persona
 
+__all__ = [
+    "EXAMPLES",
+    "WORLD",
+    "benchmark_items",
+    "draw_test",
+    "knows",
+    "open_corpus",
+    "open_endpoint",
+    "open_expert",
+    "open_judge",
+    "origins",
+    "people",
+    "persona_facts",
+    "pocket_items",
+    "sealed_items",
+    "source_settings",
+    "unread_words",
+    "world_settings",
+]
+
+EXAMPLES = examples.PEOPLE, examples.QUESTIONS  # askers and questions to try a pocket model with
 # our split -> the world's; each draws with a seed of its own
 POCKET_SPLITS = {"sft": "train", "rl": "train", "validation": "validation"}
 WORLD = (  # settings of the pocket world
@@ -48,6 +70,19 @@ def world_settings(cfg: config.Config) -> dict:
     """The settings of the pocket world, on which its stages depend."""
     settings = cfg.subset(*WORLD)
     return settings | {"commonest_share": cfg.commonest_share} if cfg.fit == "field" else settings
+
+
+def persona_facts(cfg: config.Config) -> dict[str, list[str]] | None:
+    """What personas may state, by fact (occupation, hobby ...); None where that is not known.
+
+    It is known of the pocket world's people, whatever the backbone.
+    """
+    return lexicon.persona_facts() if cfg.data_dir == "pocket" else None
+
+
+def unread_words(cfg: config.Config, *texts: str) -> list[str]:
+    """The words of texts that the pocket world does not have; of real data none are known."""
+    return examples.unknown_words(*texts) if cfg.data_dir == "pocket" else []
 
 
 def source_settings(cfg: config.Config, names: Iterable[str]) -> dict:

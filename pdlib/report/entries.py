@@ -23,6 +23,7 @@ def ledger(
     dialogues: pd.DataFrame | None = None,
     answers: pd.DataFrame | None = None,
     profiles: pd.DataFrame | None = None,
+    facts: dict[str, list[str]] | None = None,
 ) -> list[dict]:
     """One entry for each of `paper.numbers()`, with the paper's number and ours.
 
@@ -33,6 +34,7 @@ def ledger(
     paper_training: the trained systems were trained as Table 6 prints (profile paper). dialogues:
     records of `dialogues.answer`, if there are any. answers: PersonaDual's in first_run, as
     `lexical.sample` draws them, for Fig. 5. profiles: scores of RLPA's policies, see `rlpa.ledger`.
+    facts: what personas may state, by which Fig. 5's words are grouped; None: by their text.
 
     ci_low, ci_high: 95 %. n: items; seeds: training seeds; with one, the interval covers items
     alone. margin, comparison, status, direction: see `status`; the first two are None for counts
@@ -51,7 +53,7 @@ def ledger(
             "name one of these, or evaluate it first"
         )
     runs = {"first": first_run, "second": second_run}
-    evidence = Evidence(cells, runs, paper_training, dialogues, answers, profiles)
+    evidence = Evidence(cells, runs, paper_training, dialogues, answers, profiles, facts)
     measurements = Measurements(evidence)
     return [_entry(number, measurements, evidence) for number in paper.numbers()]
 

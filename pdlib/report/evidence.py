@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pdlib import config, evaluate, systems
+from pdlib import config, dataset, evaluate, systems
 from pdlib.analysis import lexical
 from pdlib.analysis.cells import Cells
 from pdlib.rlpa import ledger as rlpa
@@ -17,7 +17,8 @@ class Evidence:
 
     runs: first, second -> the run that stands for that backbone of the paper. paper_training: the
     systems were trained as Table 6 prints. dialogues: records of dialogues. answers: a sample of
-    PersonaDual's with the words of who asked. profiles: scores of RLPA's policies.
+    PersonaDual's with the words of who asked. profiles: scores of RLPA's policies. facts: what
+    personas may state, see `dataset.persona_facts`.
     """
 
     cells: Cells
@@ -26,6 +27,7 @@ class Evidence:
     dialogues: pd.DataFrame | None = None
     answers: pd.DataFrame | None = None
     profiles: pd.DataFrame | None = None
+    facts: dict[str, list[str]] | None = None
 
 
 def evidence(cfg: config.Config) -> tuple[pd.DataFrame, dict]:
@@ -55,4 +57,5 @@ def evidence(cfg: config.Config) -> tuple[pd.DataFrame, dict]:
         "dialogues": evaluate.read_records(dialogues, seeds) if dialogues.exists() else None,
         "answers": sample,
         "profiles": profiles,
+        "facts": dataset.persona_facts(cfg),
     }

@@ -9,7 +9,6 @@ import pandas as pd
 from pdlib import paper
 from pdlib.analysis import lexical, multi_turn
 from pdlib.analysis.cells import MissingRecordsError, Statistic
-from pdlib.pocket.lexicon import persona_facts
 from pdlib.report import counterparts, notes, status
 from pdlib.report.evidence import Evidence
 from pdlib.report.status import TIE
@@ -154,6 +153,5 @@ class Measurements:
         reason = notes.NO_PERSONAS if answers is None else lexical.too_few(answers)
         if reason:
             raise MissingRecordsError(reason)
-        is_pocket = self.evidence.runs["first"].startswith("pocket")
-        words = lexical.words(answers, persona_facts() if is_pocket else None)
+        words = lexical.words(answers, self.evidence.facts)
         return lexical.drawn_shares(words), lexical.shares(words).set_index("group").chance

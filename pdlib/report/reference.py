@@ -94,6 +94,7 @@ def write_reference(
     dialogues: pd.DataFrame | None = None,
     answers: pd.DataFrame | None = None,
     profiles: pd.DataFrame | None = None,
+    facts: dict[str, list[str]] | None = None,
 ) -> Path:
     """Write what a ledger is computed from, and the ledger, to `folder`; returns the records' file.
 
@@ -102,7 +103,12 @@ def write_reference(
     to profiles.parquet. Beside them: ledger.json, headline.csv and form.csv. Raises ValueError as
     `ledger` does.
     """
-    arguments = {"first_run": first_run, "second_run": second_run, "paper_training": paper_training}
+    arguments = {
+        "first_run": first_run,
+        "second_run": second_run,
+        "paper_training": paper_training,
+        "facts": facts,
+    }
     tables = {"dialogues": dialogues, "answers": answers, "profiles": profiles}
     _write_results(folder, records, arguments | tables)
     small = compact(records)

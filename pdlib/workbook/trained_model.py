@@ -5,9 +5,8 @@ from pathlib import Path
 
 from IPython.display import HTML
 
-from pdlib import config, models, systems
+from pdlib import config, dataset, models, systems
 from pdlib.analysis import playground
-from pdlib.pocket import examples
 from pdlib.run import stages
 from pdlib.workbook import pages
 
@@ -42,8 +41,7 @@ def side_by_side(cfg: config.Config, ask: playground.Ask, persona: str, question
 
     Words that a model of the pocket world has never read are named.
     """
-    is_pocket = cfg.data_dir == "pocket"
-    unknown = examples.unknown_words(persona, question) if is_pocket else ()
+    unknown = dataset.unread_words(cfg, persona, question)
     return pages.playground(*playground.compare(ask, persona, question), unknown)
 
 
@@ -52,5 +50,5 @@ def store_answers(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
     if not trained(cfg):
         return f"{playground.STORED} left as it was: personadual is not trained"
     ask, _ = asker(cfg)
-    playground.write(ask, target / playground.STORED, examples.PEOPLE, examples.QUESTIONS)
+    playground.write(ask, target / playground.STORED, *dataset.EXAMPLES)
     return f"{playground.STORED} written"

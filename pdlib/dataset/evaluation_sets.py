@@ -81,11 +81,11 @@ def run_counterfactual_set(cfg: config.Config) -> Path:
         expert, items = sets.open_expert(cfg), pd.Series(test_items(cfg))
         by_benchmark = items.groupby([item.benchmark for item in items])
         first = list(by_benchmark.head(cfg.counterfactual_items))
-        asked, counts = variants(first, persona_pool(cfg), expert)
-        examples = [Example(item, persona, condition) for condition, item, persona in asked]
+        questions, counts = variants(first, persona_pool(cfg), expert)
+        examples = [Example(item, persona, condition) for condition, item, persona in questions]
         construct.to_frame(examples).to_parquet(folder / "asked.parquet")
         return {
-            "asked": len(asked),
+            "asked": len(questions),
             "left out": dict(counts),
             "rejected by the expert's checks": dict(expert.rejected),
         }

@@ -113,13 +113,13 @@ def variants(
         "long": {item.id: with_biography(item, unaligned[item.id]) for item in items},
     }
     reordered = {item.id: reorder(item) for item in items}
-    asked = [
+    questions = [
         (condition, item, people[item.id])
         for condition, people in askers.items()
         for item in items
         if item.id in people
     ]
-    asked += [
+    questions += [
         (f"{condition} reordered", reordered[item.id], askers[condition][item.id])
         for condition in CONDITIONS
         for item in items
@@ -137,4 +137,4 @@ def variants(
     )
     reasons = [reason for reason in reordered.values() if isinstance(reason, str)]
     left_out.update(f"reordered: {reason}" for reason in reasons)
-    return asked, +left_out
+    return questions, +left_out

@@ -95,8 +95,8 @@ def forced_modes(
     for kind, benchmarks in KINDS.items():
         held = cells.held(run, benchmarks)
         for condition in CONDITIONS:
-            asked = [Cell(run, model, held, condition, forced) for forced in FORCED]
-            accuracies[kind, condition] = [cells[cell].row() for cell in asked]
+            by_mode = [Cell(run, model, held, condition, forced) for forced in FORCED]
+            accuracies[kind, condition] = [cells[cell].row() for cell in by_mode]
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
     for axis, (kind, benchmarks) in zip(axes, KINDS.items(), strict=True):

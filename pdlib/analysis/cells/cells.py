@@ -99,8 +99,8 @@ class Cells:
 
         It is what a figure averages where not all seven benchmarks are evaluated.
         """
-        asked = {benchmark for name, *_, benchmark in self._answers if name == run}
-        return tuple(name for name in benchmarks if name in asked) or tuple(benchmarks)
+        answered = {benchmark for name, *_, benchmark in self._answers if name == run}
+        return tuple(name for name in benchmarks if name in answered) or tuple(benchmarks)
 
     def average(self, run: str, model: str, kind: str, condition: str, **which: str) -> Cell:
         """The cell of an average of the tables, see `stats.BLOCKS`, over what `run` was asked.
@@ -135,18 +135,18 @@ class Cells:
 
     def _shared_items(self, benchmark: str, cells: Sequence[Cell]) -> int:
         """How many items the cells with that benchmark were asked; UnpairedError if they differ."""
-        asked = [
+        item_sets = [
             self._answers[key(cell, benchmark)].items
             for cell in cells
             if benchmark in cell.benchmarks
         ]
-        if any(not asked[0].equals(items) for items in asked[1:]):
+        if any(not item_sets[0].equals(items) for items in item_sets[1:]):
             raise UnpairedError(
                 "the sides of the difference were not asked the same items of "
-                f"{benchmark} ({', '.join(str(len(items)) for items in asked)} items); "
+                f"{benchmark} ({', '.join(str(len(items)) for items in item_sets)} items); "
                 "evaluate them on the same ones"
             )
-        return len(asked[0])
+        return len(item_sets[0])
 
     def _find(self, cell: Cell) -> Statistic:
         if missing := [name for name in cell.benchmarks if key(cell, name) not in self._answers]:

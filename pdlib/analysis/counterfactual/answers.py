@@ -32,13 +32,13 @@ def free_answers(records: pd.DataFrame) -> pd.DataFrame:
     return free.assign(personalized=is_personalized.where(free.p_personalized.notna()))
 
 
-def meanings(records: pd.DataFrame, asked: Sequence[Asked]) -> pd.Series:
+def meanings(records: pd.DataFrame, questions: Sequence[Asked]) -> pd.Series:
     """What each answer says, whatever the order of the options.
 
     It is the option's text, else the normalised answer; NO_ANSWER where the answer did not parse.
-    ValueError for an answer to what is not in `asked`.
+    ValueError for an answer to what is not in `questions`.
     """
-    shown = {(condition, item.id): item for condition, item, _ in asked}
+    shown = {(condition, item.id): item for condition, item, _ in questions}
     known: dict[tuple, str] = {}  # (options, answer) -> meaning
 
     def meaning(condition: str, item_id: str, answer: str | None, error: str | None) -> str:

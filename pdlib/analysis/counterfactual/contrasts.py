@@ -28,7 +28,9 @@ MEASURES = {  # column -> name; the last two compare answers, not means
 }
 
 
-def differences(records: pd.DataFrame, asked: Sequence[Asked], draws: int = 4000) -> pd.DataFrame:
+def differences(
+    records: pd.DataFrame, questions: Sequence[Asked], draws: int = 4000
+) -> pd.DataFrame:
     """Each condition minus what CONTRASTS hold it against, paired by item.
 
     One row per run, model, kind, contrast and measure. measure: a name of MEASURES. mean, ci_low,
@@ -38,7 +40,7 @@ def differences(records: pd.DataFrame, asked: Sequence[Asked], draws: int = 4000
     under one of the two only.
     """
     free, rows = free_answers(records), []
-    free = free.assign(meaning=meanings(free, asked))
+    free = free.assign(meaning=meanings(free, questions))
     for (run, model), answers in free.groupby(["run", "model"], sort=False):
         contrasts = list(_contrasts(answers))
         bootstrap = {"draws": draws, "comparisons": len(contrasts)}
@@ -84,7 +86,7 @@ def _measured(
 
 
 def order_sensitivity(
-    records: pd.DataFrame, asked: Sequence[Asked], draws: int = 2000
+    records: pd.DataFrame, questions: Sequence[Asked], draws: int = 2000
 ) -> pd.DataFrame:
     """Choices under both orders of their options, by run, model, kind and persona condition.
 
@@ -93,7 +95,7 @@ def order_sensitivity(
     correct_both: right under both. n: items.
     """
     free, rows = free_answers(records), []
-    free = free.assign(meaning=meanings(free, asked))
+    free = free.assign(meaning=meanings(free, questions))
     for (run, model, kind), answers in free.groupby(["run", "model", "kind"], sort=False):
         for condition in personas.CONDITIONS:
             left, right, _ = paired(answers, condition, f"{condition} reordered")
@@ -123,7 +125,9 @@ def _mean(items: pd.Series) -> float:
     return items.groupby("benchmark").mean().mean()
 
 
-def per_item(records: pd.DataFrame, asked: Sequence[Asked], value: str = "answer") -> pd.DataFrame:
+def per_item(
+    records: pd.DataFrame, questions: Sequence[Asked], value: str = "answer"
+) -> pd.DataFrame:
     """For browsing: one row per item, a column per condition, after question and gold.
 
     An item has a row for each run, model and training seed. value: answer (the most frequent one,
@@ -132,7 +136,7 @@ def per_item(records: pd.DataFrame, asked: Sequence[Asked], value: str = "answer
     free, aggregate = free_answers(records), "mean"
     if value == "answer":
         marks = free.correct.map({True: "", False: " x"})
-        free, aggregate = free.assign(answer=meanings(free, asked) + marks), _commonest
+        free, aggregate = free.assign(answer=meanings(free, questions) + marks), _commonest
     elif value not in MEASURES or value not in free:
         raise ValueError(
             f"value is {value!r}, expected answer, correct, p_personalized or personalized"
@@ -146,9 +150,9 @@ def per_item(records: pd.DataFrame, asked: Sequence[Asked], value: str = "answer
     )
     conditions = [name for name in personas.COUNTERFACTUAL if name in table]
     table = table[conditions].reset_index().rename_axis(None, axis=1)
-    texts = {item.id: (item.id, item.question, item.gold) for _, item, _ in asked}
-    questions = pd.DataFrame(texts.values(), columns=["item_id", "question", "gold"])
-    table = table.merge(questions, on="item_id", how="left", validate="many_to_one")
+    texts = {item.id: (item.id, item.question, item.gold) for _, item, _ in questions}
+    question_texts = pd.DataFrame(texts.values(), columns=["item_id", "question", "gold"])
+    table = table.merge(question_texts, on="item_id", how="left", validate="many_to_one")
     head = ["run", "model", "train_seed", "benchmark", "item_id", "question", "gold"]
     return table[[*head, *conditions]]
 

@@ -77,8 +77,8 @@ def _measures(answers: pd.DataFrame) -> dict[str, pd.Series]:
     """Measure -> value by item and training seed, of one model's answers to one kind."""
     means = {}
     for condition in personas.CONDITIONS:
-        asked = answers[answers.condition == condition].groupby(stats.ITEM)
-        means[condition] = asked[["correct", "p_personalized"]].mean().astype(float)
+        by_item = answers[answers.condition == condition].groupby(stats.ITEM)
+        means[condition] = by_item[["correct", "p_personalized"]].mean().astype(float)
     measures = {
         f"accuracy, {condition}": table.correct for condition, table in means.items() if len(table)
     }

@@ -36,7 +36,7 @@ def answers(
             f"the records answer {len(unknown)} items that are not among the {len(by_id)} given, "
             f"such as {min(unknown)!r}"
         )
-    asked = {}
+    texts = {}
     for row in usable.drop_duplicates(["item_id", "condition"]).itertuples():
         item = by_id[row.item_id]
         persona = modes.persona_text(personas.assign(item, row.condition, pool).text)
@@ -45,9 +45,9 @@ def answers(
                 f"item {item.id!r} was asked by somebody else than {persona!r}; "
                 "pass the items and the pool of this evaluation"
             )
-        asked[item.id, row.condition] = persona, "\n".join([item.question, *item.options])
+        texts[item.id, row.condition] = persona, "\n".join([item.question, *item.options])
     keys = zip(usable.item_id, usable.condition, strict=True)
-    return _with_texts(usable, [asked[key] for key in keys]), left_out
+    return _with_texts(usable, [texts[key] for key in keys]), left_out
 
 
 def answers_from_prompts(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
@@ -58,7 +58,7 @@ def answers_from_prompts(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
     this form.
     """
     usable, left_out = _usable(records)
-    asked = {}
+    texts = {}
     for prompt in usable.prompt.unique():
         match = PROMPT.search(prompt)
         if not match:
@@ -66,8 +66,8 @@ def answers_from_prompts(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
                 "found a prompt without 'I am ..., my question is:' and the answer instruction: "
                 f"{prompt[:200]!r}; use `answers` with the items and the pool of this evaluation"
             )
-        asked[prompt] = match[1], re.sub(r"(?m)^[A-J]\) ", "", match[2])
-    return _with_texts(usable, [asked[prompt] for prompt in usable.prompt]), left_out
+        texts[prompt] = match[1], re.sub(r"(?m)^[A-J]\) ", "", match[2])
+    return _with_texts(usable, [texts[prompt] for prompt in usable.prompt]), left_out
 
 
 def _usable(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:

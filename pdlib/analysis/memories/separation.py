@@ -23,8 +23,8 @@ _OPINION = re.compile(
 
 def _shared_words(query: str, memories: Sequence[str]) -> int:
     """The most words of four letters or more that the query shares with one of the memories."""
-    asked = _long_words(query)
-    return max(len(asked & _long_words(text)) for text in memories)
+    of_query = _long_words(query)
+    return max(len(of_query & _long_words(text)) for text in memories)
 
 
 def _long_words(text: str) -> set[str]:

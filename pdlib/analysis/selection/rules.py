@@ -33,7 +33,7 @@ Knows = Callable[[Item, Persona | None], bool]
 
 
 def rules(
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     sft: Mapping[int, Sequence[Example]] | None = None,
     knows: Knows | None = None,
 ) -> pd.DataFrame:
@@ -45,37 +45,37 @@ def rules(
     `pocket.world.knows`. Rules that cannot be computed are left out, see `left_out`. ValueError
     where nothing is asked.
     """
-    if not asked:
+    if not questions:
         raise ValueError(
             "no questions to choose a mode for; pass what was asked, as `evaluate.ask_all` gives it"
         )
-    absent, rows = left_out(asked, sft, knows), []
+    absent, rows = left_out(questions, sft, knows), []
     for rule in (PERSONA_BLIND, WORD_MATCH, LEXICON):
         if rule in absent:
             continue
-        for question in asked:
+        for question in questions:
             _, item, persona = question
             is_personal = item.kind == "personalized"
             chosen = is_personal or _is_personalized(rule, item, persona, knows)
             rows.append(_row(question, rule, None, chosen))
-    pairs = [(item, persona) for _, item, persona in asked]
+    pairs = [(item, persona) for _, item, persona in questions]
     for seed, examples in (sft or {}).items():
         chances = Router(examples, reads_persona=False).chances(pairs)
-        for question, chance in zip(asked, chances, strict=True):
+        for question, chance in zip(questions, chances, strict=True):
             rows.append(_row(question, QUESTION_ONLY, seed, chance > 0.5))
     return pd.DataFrame(rows, columns=CHOICES).astype({"personalized": bool})
 
 
 def left_out(
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     sft: Mapping[int, Sequence[Example]] | None = None,
     knows: Knows | None = None,
 ) -> dict[str, str]:
-    """Rule -> why it cannot be computed for what is `asked`, in words.
+    """Rule -> why it cannot be computed for these `questions`, in words.
 
     Empty where all of RULES can be. The arguments are those of `rules`.
     """
-    objective = [item for _, item, _ in asked if item.kind == "objective"]
+    objective = [item for _, item, _ in questions if item.kind == "objective"]
     silent = [item for item in objective if "cue" not in item.facts]
     foreign = [item for item in objective if item.source != "pocket"]
     reasons = {}

@@ -54,16 +54,17 @@ def comparisons(
     for model in models:
         for block in [*blocks, MEAN] if has_mean else blocks:
             if block == MEAN:
-                column, asked, p = drawn[model].mean(axis=1), items[model].dropna(how="all"), np.nan
+                column, answered = drawn[model].mean(axis=1), items[model].dropna(how="all")
+                p = np.nan
             else:
-                column, asked = drawn[model, block], items[model, block].dropna()
+                column, answered = drawn[model, block], items[model, block].dropna()
                 p = mcnemar(*pairs[model, block])["p"]
             change = summary(column, n_rows)
             rows.append(
                 {"model": model, "block": block}
                 | change
                 | {
-                    "n": count(asked),
+                    "n": count(answered),
                     "seeds": int(n_seeds[model]),
                     "p": p,
                     "verdict": verdict(change),

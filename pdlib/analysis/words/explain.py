@@ -94,7 +94,7 @@ def sample(items: Sequence[Item], pool: Sequence[Persona], n: int) -> list[Asked
 def explain(
     model,
     tokenizer,
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     *,
     pool: Sequence[Persona] = (),
     strangers: int = 2,
@@ -104,7 +104,7 @@ def explain(
     batch_size: int = 64,
     progress: Callable[[int, int], None] | None = None,
 ) -> Explained:
-    """Every word of every persona in `asked`, scored by each of METHODS.
+    """Every word of every persona in `questions`, scored by each of METHODS.
 
     Each persona is scored once as it stands and `shuffles` times with its words shuffled.
 
@@ -117,12 +117,12 @@ def explain(
     place; without a pool attribution.NEUTRAL replaces. progress: told after every few askers how
     many of all are done.
     """
-    if len({(item.id, condition) for condition, item, _ in asked}) < len(asked):
+    if len({(item.id, condition) for condition, item, _ in questions}) < len(questions):
         raise ValueError(
             "some item is asked twice under one condition; give each asker a condition of their own"
         )
     rng = random.Random(f"causes|{seed}")
-    prompts = [persona_words(tokenizer, item, persona, style) for _, item, persona in asked]
+    prompts = [persona_words(tokenizer, item, persona, style) for _, item, persona in questions]
     neighbours = attribution.Neighbours.of([_texts(persona) for persona in pool])
     shuffled = [shuffle(tokenizer, words, rng) for words in prompts for _ in range(shuffles)]
     others, shuffled_others = (
@@ -144,12 +144,12 @@ def explain(
             progress(len(scores), len(prompts))
     frames = [
         _table(asker, words, maps[i], scores[i], by_place[i * shuffles : (i + 1) * shuffles])
-        for i, (asker, words) in enumerate(zip(asked, prompts, strict=True))
+        for i, (asker, words) in enumerate(zip(questions, prompts, strict=True))
     ]
     return Explained(
         pd.concat(frames, ignore_index=True),
         np.concatenate([weights[0].transpose(2, 0, 1) for weights in maps]),  # (rows, L, H)
-        {(item.id, condition): maps[i] for i, (condition, item, _) in enumerate(asked)},
+        {(item.id, condition): maps[i] for i, (condition, item, _) in enumerate(questions)},
     )
 
 
@@ -209,14 +209,14 @@ def explain_typed(
     """
     if not persona.strip():
         raise ValueError("no persona: type who asks, such as: a chemist who studies bond")
-    asked = [("typed", typed(question), Persona(persona.strip()))]
-    return explain(model, tokenizer, asked, pool=pool, shuffles=4, seed=seed)
+    questions = [("typed", typed(question), Persona(persona.strip()))]
+    return explain(model, tokenizer, questions, pool=pool, shuffles=4, seed=seed)
 
 
 def swaps(
     model,
     tokenizer,
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     pool: Sequence[Persona],
     *,
     strangers: int = 2,
@@ -231,7 +231,7 @@ def swaps(
     facts.
     """
     rng, prompts, rows = random.Random(f"swaps|{seed}"), [], []
-    for condition, item, persona in asked:
+    for condition, item, persona in questions:
         words = persona_words(tokenizer, item, persona)
         known = fact_spans(persona, words)
         if not known:

@@ -119,7 +119,10 @@ def test_a_finished_run_is_a_no_op(ran):
 
 def test_two_workers_make_what_is_missing_and_it_comes_out_the_same(ran):
     """As the pocket profile does it; smoke by itself does one thing after another."""
-    trained, chosen = ("p_sft-0", "g_sft-0"), ("00_start_here", "04_dualgrpo_by_hand")
+    trained, chosen = (
+        ("alignxpert_ica-0", "alignxpert_pba-0"),
+        ("00_start_here", "04_dualgrpo_by_hand"),
+    )
     weights = [(ran / RUN / name / "model.safetensors").read_bytes() for name in trained]
     for name in trained:
         shutil.rmtree(ran / RUN / name)

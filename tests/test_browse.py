@@ -522,6 +522,7 @@ def test_minutes_are_stored_of_a_whole_run_only_and_shown_by_profile(tmp_path):
         start.store_answers(cfg, target)
         == "playground.json left as it was: personadual is not trained"
     )
+    assert "questions of the pocket world" in start.store_answers(config.load("gpu"), target)
     assert "not executed" in start.store_minutes(cfg, target)
     assert not (target / durations.MINUTES).exists()
     (target / durations.MINUTES).parent.mkdir()

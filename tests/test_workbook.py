@@ -19,6 +19,9 @@ from pdlib.workbook import exercises, runner
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "pocket-qwen3"  # the folder of what depends on the backbone
+SIDE_BY_SIDE = (
+    "workers=2"  # as the pocket profile does it; smoke by itself has one thing done after another
+)
 
 
 def command(*arguments):
@@ -34,7 +37,7 @@ def command(*arguments):
 def ran(tmp_path_factory):
     """Folder of a whole smoke run, with the answers of the exercises."""
     output = tmp_path_factory.mktemp("outputs")
-    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={output}")
+    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={output}", SIDE_BY_SIDE)
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "smoke"
 
@@ -112,26 +115,11 @@ def test_the_report_is_rebuilt_from_records_alone(ran, tmp_path):
 
 def test_a_finished_run_is_a_no_op(ran):
     before = {path: path.stat().st_mtime_ns for path in ran.rglob("*") if path.is_file()}
-    done = command("--profile", "smoke", "--answers", "--set", f"output_dir={ran.parent}")
+    done = command(
+        "--profile", "smoke", "--answers", "--set", f"output_dir={ran.parent}", SIDE_BY_SIDE
+    )
     assert done.returncode == 0 and done.stdout.count("up to date") == len(runner.NOTEBOOKS)
     assert {path: path.stat().st_mtime_ns for path in ran.rglob("*") if path.is_file()} == before
-
-
-def test_two_workers_make_what_is_missing_and_it_comes_out_the_same(ran):
-    """As the pocket profile does it; smoke by itself does one thing after another."""
-    trained, chosen = (
-        ("alignxpert_ica-0", "alignxpert_pba-0"),
-        ("00_start_here", "04_dualgrpo_by_hand"),
-    )
-    weights = [(ran / RUN / name / "model.safetensors").read_bytes() for name in trained]
-    for name in trained:
-        shutil.rmtree(ran / RUN / name)
-    settings = (f"output_dir={ran.parent}", "workers=2", f"notebooks=[{','.join(chosen)}]")
-    done = command("--profile", "smoke", "--set", *settings)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [(ran / RUN / name / "model.safetensors").read_bytes() for name in trained] == weights
-    logs = (ran / RUN / "logs").glob("*.log")
-    assert {path.stem for path in logs} == {*trained, *chosen}
 
 
 def test_a_changed_setting_reruns_just_what_depends_on_it(ran):

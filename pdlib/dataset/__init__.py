@@ -12,23 +12,21 @@ from pdlib.dataset.evaluation_sets import (
     test_items,
 )
 from pdlib.dataset.sets import (
-    EXAMPLES,
-    knows,
+    example_questions,
     open_corpus,
     open_endpoint,
     open_expert,
     people,
     persona_facts,
     sealed_items,
-    unread_words,
+    unknown_words,
     world_settings,
 )
 from pdlib.dataset.training_sets import run_rl_set, run_sft_set
 
 __all__ = [
-    "EXAMPLES",
     "counterfactual_questions",
-    "knows",
+    "example_questions",
     "likelihood_items",
     "open_corpus",
     "open_endpoint",
@@ -42,6 +40,6 @@ __all__ = [
     "run_test_set",
     "sealed_items",
     "test_items",
-    "unread_words",
+    "unknown_words",
     "world_settings",
 ]

@@ -19,31 +19,10 @@ from pdlib.pocket import expert as pocket_expert
 from pdlib.pocket.personas import People
 from pdlib.pocket.splits import SEALED
 from pdlib.pocket.training_questions import PocketCorpus
-from pdlib.pocket.world import World, knows
+from pdlib.pocket.world import World
 from pdlib.questions import rows
 from pdlib.schema import Item, Persona
 
-__all__ = [
-    "EXAMPLES",
-    "WORLD",
-    "benchmark_items",
-    "draw_test",
-    "knows",
-    "open_corpus",
-    "open_endpoint",
-    "open_expert",
-    "open_judge",
-    "origins",
-    "people",
-    "persona_facts",
-    "pocket_items",
-    "sealed_items",
-    "source_settings",
-    "unread_words",
-    "world_settings",
-]
-
-EXAMPLES = examples.PEOPLE, examples.QUESTIONS  # askers and questions to try a pocket model with
 # our split -> the world's; each draws with a seed of its own
 POCKET_SPLITS = {"sft": "train", "rl": "train", "validation": "validation"}
 WORLD = (  # settings of the pocket world
@@ -80,8 +59,13 @@ def persona_facts(cfg: config.Config) -> dict[str, list[str]] | None:
     return lexicon.persona_facts() if cfg.data_dir == "pocket" else None
 
 
-def unread_words(cfg: config.Config, *texts: str) -> list[str]:
-    """The words of texts that the pocket world does not have; of real data none are known."""
+def example_questions(cfg: config.Config) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """(askers, questions) to try a trained model with; None with real data, which has no such."""
+    return (examples.PEOPLE, examples.QUESTIONS) if cfg.data_dir == "pocket" else None
+
+
+def unknown_words(cfg: config.Config, *texts: str) -> list[str]:
+    """The words of texts that the pocket world does not have; none with real data."""
     return examples.unknown_words(*texts) if cfg.data_dir == "pocket" else []
 
 

@@ -41,14 +41,17 @@ def side_by_side(cfg: config.Config, ask: playground.Ask, persona: str, question
 
     Words that a model of the pocket world has never read are named.
     """
-    unknown = dataset.unread_words(cfg, persona, question)
+    unknown = dataset.unknown_words(cfg, persona, question)
     return pages.playground(*playground.compare(ask, persona, question), unknown)
 
 
 def store_answers(cfg: config.Config, target: Path = stages.REFERENCE) -> str:
     """Write playground.json to `target`; returns in words whether it was."""
+    examples = dataset.example_questions(cfg)
+    if examples is None:
+        return f"{playground.STORED} left as it was: it asks questions of the pocket world"
     if not trained(cfg):
         return f"{playground.STORED} left as it was: personadual is not trained"
     ask, _ = asker(cfg)
-    playground.write(ask, target / playground.STORED, *dataset.EXAMPLES)
+    playground.write(ask, target / playground.STORED, *examples)
     return f"{playground.STORED} written"

@@ -11,6 +11,7 @@ from pdlib.analysis import selection
 from pdlib.analysis.replication.claims import table
 from pdlib.analysis.replication.items import MODELS, by_replicate, write_items
 from pdlib.dataset import construct
+from pdlib.pocket.world import knows
 from pdlib.run import parallel, stages
 
 TABLE = "replication.csv"
@@ -69,7 +70,7 @@ def choices(cfg: config.Config, fit: str) -> pd.DataFrame:
     items = dataset.test_items(world_config)
     questions = evaluate.ask_all(items, dataset.persona_pool(world_config))
     cues = {(item.benchmark, item.id): bool(item.facts.get("cue")) for item in items}
-    chosen = selection.rules(questions, sets, dataset.knows)
+    chosen = selection.rules(questions, sets, knows)
     keys = zip(chosen.benchmark, chosen.item_id, strict=True)
     return chosen.assign(cue=[cues[key] for key in keys])
 

@@ -6,6 +6,7 @@ SEEDS ?=
 BACKBONE ?=
 ANSWERS ?=
 REPLICATES ?= 5
+WHEN := when_seeds=3 when_steps=50 when_arms='[all]' when_priors='[0.3,0.03,0.0]' when_shares='[0.5,0.78,0.95]'
 VENV := .venv
 PY := $(VENV)/bin/python
 WEIGHTS := $(if $(filter pretrained,$(PROFILE)),$(VENV)/.weights)
@@ -17,7 +18,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators arms controls replicate sealed report reference bench book lint test test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators when arms controls replicate sealed report reference bench book lint test test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ notebook: setup $(WEIGHTS)  ## run one notebook: NB=03_sft; ANSWERS=1 runs the a
 
 lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 seeds
 	$(WORKBOOK) --notebook 05b_advantage_laboratory --set "lab_systems=[all]" lab_seeds=3 lab_steps=20 $(SET)
+
+when: setup  ## notebook 05c in full: when DualGRPO pays, 3 seeds of every cell; resumable
+	$(WORKBOOK) --notebook 05c_when_it_pays --set $(strip $(WHEN) $(CHOSEN))
 
 arms: setup  ## notebook 07 with every arm: PersonaDual with one thing changed at a time
 	$(WORKBOOK) --notebook 07_ablations --set $(strip arms='[all]' $(CHOSEN))

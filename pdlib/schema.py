@@ -102,6 +102,7 @@ class Example:
     [paper 3.2].
     mode, reasoning, answer: the trajectory.
     history: earlier questions of the same asker, each with the completion it got.
+    learns_mode: does SFT learn the mode's tag? Otherwise the tag is given, like the prompt.
     """
 
     item: Item
@@ -114,6 +115,7 @@ class Example:
     reasoning: str = ""
     answer: str = ""
     history: tuple[tuple[Item, str], ...] = ()
+    learns_mode: bool = True
 
     def without_mode(self) -> "Example":
         """The same trajectory for a model without modes: no tag."""
@@ -136,6 +138,7 @@ class Example:
             "item": json.dumps(self.item.to_dict()),
             "persona": persona,
             "history": json.dumps(turns) if turns else None,
+            "learns_mode": self.learns_mode,
         }
 
     @classmethod
@@ -144,6 +147,7 @@ class Example:
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
         turns = json.loads(row.get("history") or "[]")
+        learns_mode = row.get("learns_mode")  # sets written before it existed have None
         history = tuple((Item.from_dict(item), completion) for item, completion in turns)
         return cls(
             Item.from_dict(json.loads(row["item"])),
@@ -156,4 +160,5 @@ class Example:
             row["reasoning"],
             row["answer"],
             history,
+            True if learns_mode is None else bool(learns_mode),
         )

@@ -888,6 +888,11 @@ def test_mode_health_is_logged_by_mode_and_condition(saved, tokenizer, tmp_path)
     assert metrics["reward/general"] == 1.0 and metrics["reward/personalized"] == 0.25
     assert metrics["zero_variance/within"] == 1.0 and metrics["zero_variance/between"] == 0.0
     assert metrics["share/personalized"] == 0.5 and metrics["length/general"] > 1
+    assert metrics["recent/forced"] == 1
+    kinds = {f"{row['kind']} {row['condition']}" for row in batch}
+    for name in ("p", "p_sampled", "absent_if_free", "silent_if_free"):
+        logged = {key for key in metrics if key.startswith(f"recent/{name}/")}
+        assert logged == {f"recent/{name}/{kind}" for kind in kinds}
     for row in batch:
         key = f"{row['kind']} {row['condition']}"
         asked = [r for r in batch if (r["kind"], r["condition"]) == (row["kind"], row["condition"])]

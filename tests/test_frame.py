@@ -28,6 +28,7 @@ TARGETS = [
     "reproduce",
     "notebook",
     "lab-estimators",
+    "when",
     "arms",
     "controls",
     "replicate",

@@ -1,5 +1,11 @@
 """Advantage estimators on reward tensors: pure, no I/O, no model."""
 
+from pdlib.advantages.choice import (
+    absent_chance,
+    at_temperature,
+    break_even_share,
+    silent_chance,
+)
 from pdlib.advantages.estimators import (
     ada_grpo,
     adaptthink,
@@ -25,8 +31,11 @@ __all__ = [
     "COMPARES_MODES",
     "ESTIMATORS",
     "Pair",
+    "absent_chance",
     "ada_grpo",
     "adaptthink",
+    "at_temperature",
+    "break_even_share",
     "check_options",
     "compute",
     "degrpo",
@@ -38,4 +47,5 @@ __all__ = [
     "movt",
     "options",
     "per_token",
+    "silent_chance",
 ]

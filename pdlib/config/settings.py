@@ -16,6 +16,7 @@ CHOICES = {  # settings that name one of a few things
 MAY_BE_ZERO = (  # 0 means: not used, or no limit
     "seed",
     "replicates",
+    "when_seeds",
     "sft_choice_passes",
     "sft_reading",
     "everyday_pairs",
@@ -151,6 +152,13 @@ class Settings:
     lab_systems: list
     lab_seeds: int
     lab_steps: int
+    # when DualGRPO pays, see analysis.when
+    when_seeds: int
+    when_steps: int
+    when_priors: list
+    when_shares: list
+    when_arms: list
+    when_items: dict
     # the same again on other backbones, see analysis.replication
     replicates: int
     replicate_worlds: list

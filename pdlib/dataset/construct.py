@@ -40,6 +40,7 @@ COLUMNS = [  # of the sets' files
     "item",
     "persona",
     "history",
+    "learns_mode",
     "prompt",
     "completion",
 ]

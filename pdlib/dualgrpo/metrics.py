@@ -40,6 +40,15 @@ def of_rollouts(
     return values
 
 
+def kind_of(row: dict) -> str:
+    """The kind of question of a row of the data set: its columns `kind` and `condition`, or "all".
+
+    >>> kind_of({"kind": "objective", "condition": "aligned"})
+    'objective aligned'
+    """
+    return " ".join(str(row[name]) for name in ("kind", "condition") if name in row) or "all"
+
+
 def of_choice(questions: Sequence[dict], chances: Sequence[float]) -> dict[str, list[float]]:
     """P(personalised) and the entropy of the choice in nats, by task kind and persona condition.
 
@@ -47,7 +56,7 @@ def of_choice(questions: Sequence[dict], chances: Sequence[float]) -> dict[str, 
     """
     values: dict[str, list[float]] = {}
     for row, chance in zip(questions, chances, strict=True):
-        group = " ".join(str(row[name]) for name in ("kind", "condition") if name in row) or "all"
+        group = kind_of(row)
         entropy = -sum(p * math.log(p) for p in (chance, 1 - chance) if p > 0)
         values.setdefault(f"p_personalized/{group}", []).append(chance)
         values.setdefault(f"choice_entropy/{group}", []).append(entropy)

@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from pdlib import advantages, generate, modes
 from pdlib.dualgrpo import metrics
 from pdlib.dualgrpo.metrics import ORDER, UNTAGGED
+from pdlib.dualgrpo.regime import Prompt, Regime, Rollout
 from pdlib.schema import Mode
 from pdlib.shared_prefix.grpo import SharedPrefixGRPOTrainer
 
@@ -43,6 +44,9 @@ class DualGRPOTrainer(SharedPrefixGRPOTrainer):
         self.generated_prompts: list[list[int]] = []
         self.generated_completions: list[list[int]] = []
         self.total_rewards: torch.Tensor | None = None  # (B*M*n,)
+        self.regime = Regime(
+            self.args.temperature, self.args.num_generations, self.args.forced_prefixes
+        )
 
     # --- rollouts ---
 
@@ -194,6 +198,22 @@ class DualGRPOTrainer(SharedPrefixGRPOTrainer):
             metrics.of_rollouts(self.generated_completions, written, rewards, ends)
             | metrics.of_choice(list(questions.values()), chances)
         )
+        if self.model.training:
+            prompts = [
+                Prompt(metrics.kind_of(row), chance)
+                for row, chance in zip(questions.values(), chances, strict=True)
+            ]
+            rollouts = [
+                Rollout(metrics.kind_of(row), ORDER[mode] if mode != UNTAGGED else None, reward)
+                for row, mode, reward in zip(inputs, written, rewards, strict=True)
+            ]
+            self._log_regime(prompts, rollouts)
+
+    def _log_regime(self, prompts: list[Prompt], rollouts: list[Rollout]) -> None:
+        """Log what the last generations of all processes say, see `Regime.summary`."""
+        self.regime.add(gather_object(prompts), gather_object(rollouts))
+        for name, value in self.regime.summary().items():
+            self._metrics["train"][name].append(value)
 
     def _log_means(self, values: dict[str, list[float]]) -> None:
         """Log the mean over all processes of the values of each name.

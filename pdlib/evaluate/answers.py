@@ -86,6 +86,7 @@ def run_records(
     prompt: str = "plain",
     preferences: bool = False,
     counterfactual: bool = False,
+    conditions: Sequence[str] = personas.CONDITIONS,
     subfolder: str = ".",
 ) -> Path:
     """Evaluate the model in `folder` into `records/<run>.<model>[.<train seed>].parquet`.
@@ -95,7 +96,8 @@ def run_records(
     with seed cfg.seed in its records. run: cfg.run by default. forced: None is the free mode; by
     default free and, for a model with modes, both forced ones. preferences: askers state their
     preferences instead of themselves (AlignXpert-PBA). counterfactual: the items' counterfactual
-    conditions instead of the three usual ones. subfolder: of cfg.folder().
+    conditions instead of the three usual ones. conditions: those of the usual ones
+    that are asked. subfolder: of cfg.folder().
     """
     run = run or cfg.run
     name = f"{config.file_name(run)}.{model_name}"
@@ -121,7 +123,7 @@ def run_records(
                 if condition not in personas.CONDITIONS
             ]
         else:
-            questions = ask_all(dataset.test_items(cfg), dataset.persona_pool(cfg))
+            questions = ask_all(dataset.test_items(cfg), dataset.persona_pool(cfg), conditions)
         if preferences:
             questions = _by_preferences(questions, dataset.open_expert(cfg))
         model, tokenizer = models.load(folder, cfg.precision)
@@ -136,6 +138,8 @@ def run_records(
         "prompt": prompt,
         "preferences": preferences,
     }
+    if tuple(conditions) != personas.CONDITIONS:
+        settings |= {"conditions": list(conditions)}
     return as_stage(
         cfg.folder() / subfolder, name, ask, settings=settings, inputs=[folder, test_set]
     )

@@ -13,6 +13,7 @@ from pdlib.plots.replication import replication
 from pdlib.plots.selection import selection_shares, selectors
 from pdlib.plots.style import save
 from pdlib.plots.training import differences, laboratory, paths, pushes, token_advantages, training
+from pdlib.plots.when import when_outcomes, when_theory
 
 __all__ = [
     "ablations",
@@ -46,4 +47,6 @@ __all__ = [
     "token_advantages",
     "tradeoff",
     "training",
+    "when_outcomes",
+    "when_theory",
 ]

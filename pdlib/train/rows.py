@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+UNLEARNED = -100  # the label of a token without loss, as PyTorch and TRL have it
+
 
 def tokenize(tokenizer, prompt: str, completion: str) -> dict[str, list[int]]:
     """input_ids and labels; the loss is on the completion and its end token only."""
     front = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     back = tokenizer(completion, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    return {"input_ids": front + back, "labels": [-100] * len(front) + back}
+    return {"input_ids": front + back, "labels": [UNLEARNED] * len(front) + back}
 
 
 def tokens_of(row: dict) -> int:

@@ -12,7 +12,7 @@ from pdlib.run import stages
 from pdlib.schema import Example, Mode
 from pdlib.train import backbone, launched
 from pdlib.train.probe import validation_probe
-from pdlib.train.rows import by_length, cut, short_enough, tokenize, tokens_of
+from pdlib.train.rows import UNLEARNED, by_length, cut, short_enough, tokenize, tokens_of
 from pdlib.train.run import TRAINING, TrainingRun
 from pdlib.train.supervised import train_on_rows
 
@@ -102,13 +102,19 @@ def train_sft(
 def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
     """Tokens of one SFT example: the prompt of evaluation and RL, then the completion.
 
-    The completion has a tag if the example has a mode. After a history only the last completion is
+    The completion has a tag if the example has a mode; the tag is learned if `learns_mode` says so.
+    After a history only the last completion is
     learned: the earlier ones are the model's own, and they are rendered without what some templates
     put before an answer that is being written (Qwen3's empty thought).
     """
     prompt = modes.render_prompt(tokenizer, example.item, example.persona, history=example.history)
     completion = modes.completion_text(example.mode, example.reasoning, example.answer, tokenizer)
-    return tokenize(tokenizer, prompt, completion)
+    row = tokenize(tokenizer, prompt, completion)
+    if example.mode and not example.learns_mode:
+        tag = modes.prefix_ids(tokenizer)[example.mode]
+        start = next(i for i, label in enumerate(row["labels"]) if label != UNLEARNED)
+        row["labels"][start : start + len(tag)] = [UNLEARNED] * len(tag)
+    return row
 
 
 def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
@@ -116,7 +122,7 @@ def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
     prompt = modes.render_prompt(tokenizer, example.item, example.persona)
     front = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     tag = modes.prefix_ids(tokenizer)[example.mode]
-    return {"input_ids": front + tag, "labels": [-100] * len(front) + tag}
+    return {"input_ids": front + tag, "labels": [UNLEARNED] * len(front) + tag}
 
 
 def _tokens_of_longer(pair: Sequence[dict]) -> int:

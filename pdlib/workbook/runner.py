@@ -21,7 +21,8 @@ from pdlib.run import committed, stages
 from pdlib.workbook import exercises
 
 LAST = "11_report"  # reads what all others left
-DIALOGUES, DYNAMIC = "10_multi_turn", "12_dynamic_profiles"  # train models of their own
+# train models of their own
+WHEN, DIALOGUES, DYNAMIC = "05c_when_it_pays", "10_multi_turn", "12_dynamic_profiles"
 # within the run's folder, of a run side by side: when it began, minutes of training and in all
 TIMES = Path("executed", "times.json")
 # set for the kernels of executed notebooks: nobody is there to move a slider
@@ -39,6 +40,7 @@ NOTEBOOKS = {
     "04_dualgrpo_by_hand": [],
     "05_dualgrpo_training": ["{run}/personadual-{seed}"],
     "05b_advantage_laboratory": [],
+    "05c_when_it_pays": [],
     "06_evaluation": ["evaluation/{run}.sft_only.{seed}", "evaluation/{run}.personadual.{seed}"],
     "06b_other_backbones": [],
     "07_ablations": ["evaluation/{run}.no_dual_advantage.{seed}"],
@@ -180,6 +182,7 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
     Returns the minutes of the training, None where there was none.
     """
     from pdlib import systems  # takes seconds
+    from pdlib.analysis.when import experiments
     from pdlib.rlpa import evaluate
     from pdlib.run import parallel
 
@@ -190,7 +193,9 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
     # in front: the longest training, lest it run alone at the end
     dialogues = ["sft_only_dialogues"] if DIALOGUES in names else []
     trainings = systems.tasks(cfg, [*dialogues, *systems.everything(cfg)])
-    n_trained = parallel.run(cfg, [*profiles, *trainings])
+    cells = experiments.tasks(cfg) if WHEN in names else []
+    tasks = {task.label: task for task in (*profiles, *trainings, *cells)}  # each once
+    n_trained = parallel.run(cfg, list(tasks.values()))
     minutes = (time.time() - start) / 60
     print("== notebooks", flush=True)
     flags = ("--answers",) if answers else ()

@@ -23,14 +23,14 @@ CORRECTIONS = ("none", "uniform")
 
 
 def _outcomes(
-    successes: Sequence[float], counts: Sequence[int], noisy: bool
+    successes: Sequence[float], counts: Sequence[int], noisy: bool, right: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All reward tables for `counts` rollouts of the two modes, and the chance of each.
 
     Rewards are (B, M, max(counts)), padded with NaN, chances (B,).
     """
     per_mode = [
-        _mode_outcomes(success, count, noisy)
+        _mode_outcomes(success, count, noisy, right)
         for success, count in zip(successes, counts, strict=True)
     ]
     width = max(counts)
@@ -41,21 +41,23 @@ def _outcomes(
     return torch.tensor(tables, dtype=torch.float64), torch.tensor(chances, dtype=torch.float64)
 
 
-def _mode_outcomes(success: float, count: int, noisy: bool) -> list[tuple[list[float], float]]:
+def _mode_outcomes(
+    success: float, count: int, noisy: bool, right: float
+) -> list[tuple[list[float], float]]:
     """(rewards of `count` rollouts of one mode, their chance) of every outcome, order aside."""
     if not noisy:
-        return [([success] * count, 1.0)]
+        return [([success * right] * count, 1.0)]
     return [
-        ([1.0] * wins + [0.0] * (count - wins), binom.pmf(wins, count, success))
+        ([right] * wins + [0.0] * (count - wins), binom.pmf(wins, count, success))
         for wins in range(count + 1)
     ]
 
 
 def _prefix_advantages(
-    successes, counts, noisy: bool, estimator: str, options: dict
+    successes, counts, noisy: bool, right: float, estimator: str, options: dict
 ) -> advantages.Pair:
     """Prefix advantages (B, M, n) of every outcome, and the chances of those (B,)."""
-    rewards, chances = _outcomes(successes, counts, noisy)
+    rewards, chances = _outcomes(successes, counts, noisy, right)
     _, prefix = advantages.compute(rewards, estimator, **options)
     return prefix, chances
 
@@ -90,6 +92,7 @@ def push(
     correction: str = "none",
     clip: float | None = None,
     noisy: bool = False,
+    right: float = 1.0,
     **options,
 ) -> torch.Tensor:
     """(P,) expected update of the logit z at each P(general) in `p`.
@@ -98,7 +101,8 @@ def push(
     mean reward of the general and the personalised mode. estimator, options: as in
     `advantages.compute`; the prefix advantage is what pushes. n: rollouts per mode when forced; 2n
     rollouts per prompt in both samplings. noisy: rewards are 0 or 1 with these means; otherwise
-    every rollout gets the mean itself.
+    every rollout gets the mean itself. right: what all rewards are multiplied by, the reward of a
+    right answer.
 
     sampling: "forced" (n in each mode) or "natural" (each rollout draws its mode from the policy).
     correction: of forced rollouts. "none": ratio 1, as in the paper; "uniform": ratio pi / (1/2),
@@ -124,13 +128,13 @@ def push(
             f"p must be a list of probabilities strictly between 0 and 1, found {p.tolist()}"
         )
     if sampling == "forced":
-        prefix, chances = _prefix_advantages(successes, (n, n), noisy, estimator, options)
+        prefix, chances = _prefix_advantages(successes, (n, n), noisy, right, estimator, options)
         return _forced(p, prefix, chances, correction, clip)
     total = torch.zeros_like(p)
     for general in range(2 * n + 1):  # rollouts that happen to be general
         chance = torch.as_tensor(binom.pmf(general, 2 * n, p.numpy()))  # (P,)
         counts = (general, 2 * n - general)
-        prefix, chances = _prefix_advantages(successes, counts, noisy, estimator, options)
+        prefix, chances = _prefix_advantages(successes, counts, noisy, right, estimator, options)
         sums = chances @ prefix.sum(2)  # (M,)
         total += chance * (sums[0] * (1 - p) - sums[1] * p) / (2 * n)
     return total

@@ -1,0 +1,59 @@
+"""What the rollouts of one prompt can say about the choice between two modes: plain formulas.
+
+p is P(personalised) of a prompt, a softmax at temperature 1 as `generate.prompt_mode_probability`
+gives it. The trainer logs these numbers while it trains, and `analysis.when` predicts from them.
+"""
+
+import math
+
+
+def at_temperature(p: float, temperature: float) -> float:
+    """P(personalised) among rollouts that are sampled at `temperature`: sigmoid(logit(p) / T).
+
+    ValueError unless p lies in [0, 1] and the temperature is positive.
+
+    >>> round(at_temperature(0.05, 0.6), 4)
+    0.0073
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p}, expected a probability, between 0 and 1")
+    if temperature <= 0:
+        raise ValueError(f"the temperature is {temperature}, expected a positive one")
+    if p in (0, 1):
+        return float(p)
+    return 1 / (1 + math.exp(-math.log(p / (1 - p)) / temperature))
+
+
+def absent_chance(p: float, rollouts: int) -> float:
+    """The chance that none of `rollouts` free rollouts is personalised, each with probability p.
+
+    >>> round(absent_chance(0.1, 8), 2)
+    0.43
+    """
+    return (1 - p) ** rollouts
+
+
+def silent_chance(p: float, rollouts: int) -> float:
+    """The chance that all of `rollouts` free rollouts are of one mode, whichever.
+
+    Such a group is silent about the choice: nothing in it compares the modes.
+
+    >>> silent_chance(0.5, 2)
+    0.5
+    """
+    return absent_chance(p, rollouts) + p**rollouts
+
+
+def break_even_share(aligned: float, unaligned: float) -> float:
+    """The share u* of unaligned questions at which the two pushes cancel: (1 - u) a + u b = 0.
+
+    aligned, unaligned: the expected push of either kind of question on a logit that both share,
+    positive towards the personalised mode. NaN where both have the same sign, or one is 0: then no
+    share in between turns the sum.
+
+    >>> break_even_share(0.3, -0.1)
+    0.75
+    """
+    if not aligned * unaligned < 0:
+        return math.nan
+    return aligned / (aligned - unaligned)

@@ -1,0 +1,24 @@
+"""When does DualGRPO pay? Theory of the push on the mode choice, and experiments that test it.
+
+`theory` computes the expected push of any way of RL, and what follows from it. `arms` names the
+cells of two experiments, `prior` sets up the models that they start from, `experiments` trains and
+measures them, `outcomes` sums a cell up, `verdicts` sets each prediction beside its outcome,
+`curves` has the predicted curves, `results` trains or reads it all. `python -m pdlib.analysis.when`
+does one task of it; notebook `05c_when_it_pays` explains and shows it.
+"""
+
+from pdlib.analysis.when.arms import ARMS, ARMS_OF, PRIOR, SHARE, START
+from pdlib.analysis.when.results import judge, origin, results, stored, written
+
+__all__ = [
+    "ARMS",
+    "ARMS_OF",
+    "PRIOR",
+    "SHARE",
+    "START",
+    "judge",
+    "origin",
+    "results",
+    "stored",
+    "written",
+]

@@ -197,6 +197,7 @@ def records() -> pd.DataFrame:
                     "level": 0.3,
                     "arm": "free",
                     "train_seed": 0,
+                    "seed": 0,
                     "condition": "aligned",
                     "benchmark": "b",
                     "item_id": item,

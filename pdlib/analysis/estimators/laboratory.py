@@ -6,13 +6,14 @@ rate are the same for all.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from pdlib import config, dataset, evaluate, systems, train
 from pdlib.analysis import stats
-from pdlib.run import progress
+from pdlib.run import parallel, progress
 from pdlib.train import backbone
 
 FREE = {"forced_prefixes": False}
@@ -33,33 +34,50 @@ SYSTEMS = {  # name in the records -> settings of DualGRPOConfig
 
 
 def run(cfg: config.Config) -> Path:
-    """Train and evaluate cfg.lab_systems (["all"]: every one); returns their folder.
+    """Train and evaluate cfg.lab_systems (["all"]: every one), side by side; returns their folder.
 
     Training seeds are 0 .. cfg.lab_seeds - 1. Every run is a stage: what is there stays. Questions
     follow the seed, test items do not. The SFT model is evaluated once.
     """
     names = config.listed(cfg, "lab_systems", SYSTEMS)
     sft_model = systems.fit(cfg, "sft_only")
+    evaluate.run_records(replace(cfg, eval_runs=1), "sft_only", sft_model, **_evaluation(cfg))
+    tasks = [
+        parallel.Task(
+            f"laboratory-{name}-{seed}",
+            "pdlib.analysis.estimators",
+            (name, str(seed)),
+            partial(run_one, cfg, name, seed),
+        )
+        for seed in range(cfg.lab_seeds)
+        for name in names
+    ]
+    parallel.run(cfg, tasks)
+    for task in tasks:
+        task.do()
+    return folder(cfg)
+
+
+def run_one(cfg: config.Config, name: str, seed: int) -> None:
+    """Train and evaluate one of SYSTEMS with one training seed, as far as it is not done."""
     sft_set = dataset.run_sft_set(cfg, backbone.run(cfg, cfg.backbone))
-    target = folder(cfg)
-    subfolder = str(target.relative_to(cfg.folder()))
-    one_run = replace(cfg, eval_runs=1)
-    evaluation = {"forced": (None,), "subfolder": subfolder}
-    evaluate.run_records(one_run, "sft_only", sft_model, **evaluation)
-    for seed in range(cfg.lab_seeds):
-        seed_config = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
-        questions = dataset.run_rl_set(seed_config, f"{subfolder}/data-rl-{seed}")
-        for name in names:
-            model = train.run_rl(
-                seed_config,
-                target / f"{name}-{seed}",
-                sft_model,
-                sft_set,
-                questions,
-                **SYSTEMS[name],
-            )
-            evaluate.run_records(one_run, name, model, train_seed=seed, **evaluation)
-    return target
+    seed_config = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
+    evaluation = _evaluation(cfg)
+    questions = dataset.run_rl_set(seed_config, f"{evaluation['subfolder']}/data-rl-{seed}")
+    model = train.run_rl(
+        seed_config,
+        folder(cfg) / f"{name}-{seed}",
+        systems.fit(cfg, "sft_only"),
+        sft_set,
+        questions,
+        **SYSTEMS[name],
+    )
+    evaluate.run_records(replace(cfg, eval_runs=1), name, model, train_seed=seed, **evaluation)
+
+
+def _evaluation(cfg: config.Config) -> dict:
+    """How the laboratory's models are evaluated: freely, into its own folder."""
+    return {"forced": (None,), "subfolder": str(folder(cfg).relative_to(cfg.folder()))}
 
 
 def folder(cfg: config.Config) -> Path:

@@ -21,7 +21,8 @@ def by_item(records: pd.DataFrame) -> pd.DataFrame:
     Columns: CELL, ITEM, p (P(personalised) at temperature 1), general and personalized (was the
     answer forced into that mode right?).
     """
-    wide = records.rename(columns={"train_seed": "seed"}).pivot(
+    asked_once = records.drop(columns="seed").rename(columns={"train_seed": "seed"})
+    wide = asked_once.pivot(
         index=[*CELL, *ITEM, "p_personalized"], columns="forced", values="correct"
     )
     table = wide.reset_index().rename(columns={"p_personalized": "p"})

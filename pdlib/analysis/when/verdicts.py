@@ -253,7 +253,7 @@ def _shares(cells: pd.DataFrame, methods: dict) -> Iterator[Outcome]:
         expected = _break_even(cells, levels[0], methods[arm])
         moved = {level: _shared_move(cells, level, arm) for level in levels}
         for level in levels:
-            bounds = (0.0, math.inf) if level < expected.mean() else (-math.inf, 0.0)
+            bounds = _side(level, expected.mean())
             measure = "move of the logit that aligned and unaligned share"
             yield Outcome(SHARE, arm, level, measure, moved[level], *bounds)
             for condition in ("aligned", "unaligned"):
@@ -263,9 +263,16 @@ def _shares(cells: pd.DataFrame, methods: dict) -> Iterator[Outcome]:
                     yield Outcome(SHARE, arm, level, f"{title}, {condition}", values)
         roots = [root(levels, [moved[level][seed] for level in levels]) for seed in expected.index]
         found = [value for value in roots if not math.isnan(value)]
-        if found:
+        if found and not math.isnan(expected.mean()):
             low, high = expected.mean() - SAME_SHARE, expected.mean() + SAME_SHARE
             yield Outcome(SHARE, arm, math.nan, "share u* at which it turns", found, low, high)
+
+
+def _side(level: float, turns: float) -> tuple[float, float]:
+    """The predicted interval of the shared move: up below u*, down above it, any without a u*."""
+    if math.isnan(turns):
+        return -math.inf, math.inf
+    return (0.0, math.inf) if level < turns else (-math.inf, 0.0)
 
 
 def _shared_move(cells: pd.DataFrame, level: float, arm: str) -> pd.Series:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pdlib import advantages, modes, train
-from pdlib.analysis.when import arms, outcomes, prior, theory, verdicts
+from pdlib.analysis.when import arms, outcomes, predictions, prior, theory, verdicts
 from pdlib.analysis.when.theory import Method, Questions
 from pdlib.dataset import construct
 from pdlib.pocket import backbones
@@ -303,7 +303,7 @@ def test_shares_are_judged_by_the_side_of_u_star():
     moves = {"dualgrpo": 1.0, "corrected": -1.0, "free": 1.0}
     methods = {"dualgrpo": DUAL, "corrected": CORRECTED, "free": DR_FREE}
     empty = pd.DataFrame(columns=["experiment", "level", "arm", "seed"])
-    table = verdicts.table(cells(moves), empty, methods)
+    table = predictions.table(cells(moves), empty, methods)
     moved = table[table.measure.str.startswith("move")]
     assert moved.groupby("arm").verdict.unique().map(list).to_dict() == {
         "dualgrpo": ["confirmed"],

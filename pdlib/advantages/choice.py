@@ -51,7 +51,7 @@ def break_even_share(aligned: float, unaligned: float) -> float:
     positive towards the personalised mode. NaN where both have the same sign, or one is 0: then no
     share in between turns the sum.
 
-    >>> break_even_share(0.3, -0.1)
+    >>> round(break_even_share(0.3, -0.1), 2)
     0.75
     """
     if not aligned * unaligned < 0:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdlib import advantages
-from pdlib.analysis.when import theory, verdicts
+from pdlib.analysis.when import predictions, theory
 from pdlib.analysis.when.arms import ARMS, ARMS_OF, PRIOR, SHARE, START
 from pdlib.plots.style import GREY, LINES
 
@@ -26,8 +26,11 @@ def when_theory(
 ) -> Figure:
     """The push of each arm over P(personalised), and how often free rollouts see the mode at all.
 
-    general, personalized: accuracy of fitting askers' answers in either mode. marked: a
-    P(personalised) to point at.
+    Left the expected push on the mode's logit, right the share of groups of eight free rollouts
+    that hold a personalised one, at two temperatures.
+
+    general: accuracy of fitting askers' answers in the general mode. personalized: in the
+    personalised mode. marked: a P(personalised) to point at.
     """
     chances = np.geomspace(1e-5, 0.9, 40)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
@@ -67,8 +70,9 @@ def when_theory(
 def when_outcomes(table: pd.DataFrame, cells: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """What was measured: the choice after RL by the prior, and the shared push by the share.
 
-    table: of `verdicts.table`. cells: of `outcomes.of_cells`, whose seeds are the small dots.
-    curves: of `curves.predicted`.
+    Small dots are seeds, curves and vertical lines are predicted.
+
+    table: of `predictions.table`. cells: of `outcomes.of_cells`. curves: of `curves.predicted`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
     _priors(left, table, cells, curves)
@@ -101,7 +105,7 @@ def _priors(axis: Axes, table: pd.DataFrame, cells: pd.DataFrame, curves: pd.Dat
         points = measured[measured.arm == name]
         x = [before[level].mean() * 1.12 ** (k - 2) for level in points.level]
         _interval_points(axis, x, points, colour, marker, ARMS[name].label)
-    for threshold in (verdicts.LOW, verdicts.HIGH):
+    for threshold in (predictions.LOW, predictions.HIGH):
         axis.axhline(threshold, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(
         xscale="log",

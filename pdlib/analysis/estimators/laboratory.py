@@ -5,6 +5,7 @@ estimator does to the mode prefix and to the response is compared: loss aggregat
 rate are the same for all.
 """
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,8 +47,8 @@ def run(cfg: config.Config) -> Path:
         parallel.Task(
             f"laboratory-{name}-{seed}",
             "pdlib.analysis.estimators",
-            (name, str(seed)),
-            partial(run_one, cfg, name, seed),
+            (name, str(seed), json.dumps(SYSTEMS[name])),
+            partial(run_one, cfg, name, seed, SYSTEMS[name]),
         )
         for seed in range(cfg.lab_seeds)
         for name in names
@@ -58,8 +59,11 @@ def run(cfg: config.Config) -> Path:
     return folder(cfg)
 
 
-def run_one(cfg: config.Config, name: str, seed: int) -> None:
-    """Train and evaluate one of SYSTEMS with one training seed, as far as it is not done."""
+def run_one(cfg: config.Config, name: str, seed: int, settings: dict) -> None:
+    """Train and evaluate one system with one training seed, as far as it is not done.
+
+    name: its name in the records. settings: of DualGRPOConfig, as in SYSTEMS.
+    """
     sft_set = dataset.run_sft_set(cfg, backbone.run(cfg, cfg.backbone))
     seed_config = replace(cfg, seed=seed, rl_steps=cfg.lab_steps)
     evaluation = _evaluation(cfg)
@@ -70,7 +74,7 @@ def run_one(cfg: config.Config, name: str, seed: int) -> None:
         systems.fit(cfg, "sft_only"),
         sft_set,
         questions,
-        **SYSTEMS[name],
+        **settings,
     )
     evaluate.run_records(replace(cfg, eval_runs=1), name, model, train_seed=seed, **evaluation)
 

@@ -2,9 +2,10 @@
 
 `theory` computes the expected push of any way of RL, and what follows from it. `arms` names the
 cells of two experiments, `prior` sets up the models that they start from, `experiments` trains and
-measures them, `outcomes` sums a cell up, `verdicts` sets each prediction beside its outcome,
-`curves` has the predicted curves, `results` trains or reads it all. `python -m pdlib.analysis.when`
-does one task of it; notebook `05c_when_it_pays` explains and shows it.
+measures them, `outcomes` sums a cell up, `predictions` sets each prediction beside its outcome,
+`verdicts` says what becomes of it, `curves` has the predicted curves, `results` trains or reads it
+all. `python -m pdlib.analysis.when` does one task of it; notebook `05c_when_it_pays` explains and
+shows it.
 """
 
 from pdlib.analysis.when.arms import ARMS, ARMS_OF, PRIOR, SHARE, START

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib import config
-from pdlib.analysis.when import experiments, outcomes, prior, verdicts
+from pdlib.analysis.when import experiments, outcomes, predictions, prior
 from pdlib.analysis.when.arms import ARMS, FREE, START, Level, levels, taking_part
 from pdlib.run import stages
 
@@ -13,7 +13,7 @@ TABLE, ITEMS, COUNTS = "when.csv", "when_items.parquet", "when_counts.csv"
 
 
 def results(cfg: config.Config) -> pd.DataFrame:
-    """Train what is wanted and not done yet; returns the table of `verdicts.table`.
+    """Train what is wanted and not done yet; returns the table of `predictions.table`.
 
     It is written to <steps>-steps/<seeds>-seeds as when.csv, with what it is computed from:
     when_items.parquet (see `outcomes.by_item`) and when_counts.csv.
@@ -32,7 +32,7 @@ def results(cfg: config.Config) -> pd.DataFrame:
 def judge(cfg: config.Config, items: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """The table of predictions and outcomes, from what `results` keeps."""
     cells = outcomes.of_cells(items, cfg.eval_temperature)
-    return verdicts.table(cells, counts, verdicts.methods(cfg))
+    return predictions.table(cells, counts, predictions.methods(cfg))
 
 
 def count(cfg: config.Config, items: pd.DataFrame) -> pd.DataFrame:

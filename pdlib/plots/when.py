@@ -32,7 +32,7 @@ def when_theory(
     general: accuracy of fitting askers' answers in the general mode. personalized: in the
     personalised mode. marked: a P(personalised) to point at.
     """
-    chances = np.geomspace(1e-5, 0.9, 40)
+    chances = np.geomspace(1e-5, 0.95, 120)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for name, method in methods.items():
         colour, dash, marker = LOOK[name]
@@ -43,12 +43,12 @@ def when_theory(
             color=colour,
             linestyle=dash,
             marker=marker,
-            markevery=6,
+            markevery=18,
             markersize=4,
             label=ARMS[name].label,
         )
     left.set(xlabel="P(personalised), before", ylabel="expected push on the mode's logit")
-    left.legend(fontsize=8, frameon=False)
+    left.legend(fontsize=8, frameon=False, loc=(0.02, 0.56))  # between the two forced lines
     for temperature, dash in ((1.0, "--"), (0.6, "-")):
         seen = [
             1 - advantages.absent_chance(advantages.at_temperature(p, temperature), 8)

@@ -77,6 +77,13 @@ def test_the_window_forgets():
     assert regime.summary()["recent/p/all"] == pytest.approx(0.1)
 
 
+def test_the_entropy_of_the_window_tells_whether_the_choice_is_settled():
+    """One step's prompts may all be settled; over the last steps others are open."""
+    step = {"choice_entropy/all": 0.001}
+    assert "settled everywhere" in health.warnings(step)[0]
+    assert health.warnings(step | summary()) == []
+
+
 # --- in words ---
 
 

@@ -37,7 +37,7 @@ DR_FREE = Method("dr_grpo", sampling="natural", options={"prefix_weight": 1.0})
 )
 def test_pushes_of_the_table(p, absent, free, forced, dual):
     assert advantages.absent_chance(p, 8) == pytest.approx(absent, abs=3e-3)
-    pushes = [theory.push(m, [p], 0.4, 0.93, right=0.9).item() for m in (FREE, FORCED, DUAL)]
+    pushes = [theory.push(m, [p], 0.4, 0.93).item() for m in (FREE, FORCED, DUAL)]
     assert pushes == pytest.approx([free, forced, dual], abs=5e-4)
 
 
@@ -57,23 +57,23 @@ def test_a_push_towards_the_worse_mode_is_negative():
 def test_constant_push_flips_after_the_distance_divided_by_it():
     p, rate = 0.02, 0.3
     distance = math.log((1 - p) / p)
-    push = 2 * (0.9 - 0.4) / 2  # weight * difference / 2
-    steps = theory.steps_to_flip(DUAL, p, 0.4, 0.9, rate)
+    push = 2 * 0.9 * (0.9 - 0.4) / 2  # weight * reward * difference / 2
+    steps = theory.steps_to_flip(DUAL, Questions(p, 0.4, 0.9), rate)
     assert steps == pytest.approx(distance / (rate * push))
-    assert theory.chance_after(DUAL, p, 0.4, 0.9, math.ceil(steps), rate) >= 0.5
-    assert theory.chance_after(DUAL, p, 0.4, 0.9, math.floor(steps), rate) < 0.5
+    assert theory.chance_after(DUAL, [p], 0.4, 0.9, math.ceil(steps), rate) >= 0.5
+    assert theory.chance_after(DUAL, [p], 0.4, 0.9, math.floor(steps), rate) < 0.5
 
 
 def test_forced_steps_grow_like_the_logarithm_and_free_ones_like_the_inverse():
-    free = [theory.steps_to_flip(DR_FREE, p, 0.4, 0.9, 1.0) for p in (1e-3, 1e-4)]
-    forced = [theory.steps_to_flip(DUAL, p, 0.4, 0.9, 1.0) for p in (1e-3, 1e-4)]
+    free = [theory.steps_to_flip(DR_FREE, Questions(p, 0.4, 0.9), 1.0) for p in (1e-3, 1e-4)]
+    forced = [theory.steps_to_flip(DUAL, Questions(p, 0.4, 0.9), 1.0) for p in (1e-3, 1e-4)]
     assert free[1] / free[0] == pytest.approx(10, rel=0.1)
     assert forced[1] / forced[0] == pytest.approx(math.log(1e4) / math.log(1e3), rel=0.01)
 
 
 def test_a_choice_that_is_pushed_away_never_flips():
-    assert theory.steps_to_flip(DUAL, 0.1, 0.9, 0.4, 1.0) == math.inf
-    assert theory.steps_to_flip(DUAL, 0.6, 0.9, 0.4, 1.0) == 0
+    assert theory.steps_to_flip(DUAL, Questions(0.1, 0.9, 0.4), 1.0) == math.inf
+    assert theory.steps_to_flip(DUAL, Questions(0.6, 0.9, 0.4), 1.0) == 0
 
 
 def test_break_even_of_forced_rollouts_follows_the_gains():

@@ -6,25 +6,29 @@ gives it. The trainer logs these numbers while it trains, and `analysis.when` pr
 
 import math
 
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
 
-def at_temperature(p: float, temperature: float) -> float:
+
+def at_temperature(p: ArrayLike, temperature: float) -> np.ndarray:
     """P(personalised) among rollouts that are sampled at `temperature`: sigmoid(logit(p) / T).
 
-    ValueError unless p lies in [0, 1] and the temperature is positive.
+    p: one chance or an array of them. ValueError unless all lie in [0, 1] and the temperature is
+    positive.
 
-    >>> round(at_temperature(0.05, 0.6), 4)
+    >>> print(at_temperature(0.05, 0.6).round(4))
     0.0073
     """
-    if not 0 <= p <= 1:
+    p = np.asarray(p, float)
+    if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"p is {p}, expected a probability, between 0 and 1")
     if temperature <= 0:
         raise ValueError(f"the temperature is {temperature}, expected a positive one")
-    if p in (0, 1):
-        return float(p)
-    return 1 / (1 + math.exp(-math.log(p / (1 - p)) / temperature))
+    return expit(logit(p) / temperature)
 
 
-def absent_chance(p: float, rollouts: int) -> float:
+def absent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:
     """The chance that none of `rollouts` free rollouts is personalised, each with probability p.
 
     >>> round(absent_chance(0.1, 8), 2)
@@ -33,7 +37,7 @@ def absent_chance(p: float, rollouts: int) -> float:
     return (1 - p) ** rollouts
 
 
-def silent_chance(p: float, rollouts: int) -> float:
+def silent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:
     """The chance that all of `rollouts` free rollouts are of one mode, whichever.
 
     Such a group is silent about the choice: nothing in it compares the modes.

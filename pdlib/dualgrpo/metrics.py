@@ -6,7 +6,10 @@
 import math
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from scipy.special import entr
 
 from pdlib.schema import Mode
 
@@ -49,6 +52,16 @@ def kind_of(row: dict) -> str:
     return " ".join(str(row[name]) for name in ("kind", "condition") if name in row) or "all"
 
 
+def entropy(p: ArrayLike) -> np.ndarray:
+    """The entropy in nats of a choice between two, one of which has chance p.
+
+    >>> print(entropy(0.5).round(3), entropy(1.0))
+    0.693 0.0
+    """
+    p = np.asarray(p, float)
+    return entr(p) + entr(1 - p)
+
+
 def of_choice(questions: Sequence[dict], chances: Sequence[float]) -> dict[str, list[float]]:
     """P(personalised) and the entropy of the choice in nats, by task kind and persona condition.
 
@@ -57,9 +70,8 @@ def of_choice(questions: Sequence[dict], chances: Sequence[float]) -> dict[str, 
     values: dict[str, list[float]] = {}
     for row, chance in zip(questions, chances, strict=True):
         group = kind_of(row)
-        entropy = -sum(p * math.log(p) for p in (chance, 1 - chance) if p > 0)
         values.setdefault(f"p_personalized/{group}", []).append(chance)
-        values.setdefault(f"choice_entropy/{group}", []).append(entropy)
+        values.setdefault(f"choice_entropy/{group}", []).append(float(entropy(chance)))
     return values
 
 

@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pdlib import advantages
+from pdlib.dualgrpo.metrics import entropy
 
 WINDOW = 20  # generations
 ENOUGH = 16  # rollouts of each mode, before the gain of a kind of question is told
@@ -54,7 +57,8 @@ class Regime:
         forced: 1 with forced prefixes, else 0. Per kind of question: p and p_sampled, the mean
         P(personalised) at temperature 1 and at that of the rollouts; absent_if_free and
         silent_if_free, the share of groups in which free rollouts would hold no personalised one,
-        or one mode only; gain, the mean reward of personalised minus general rollouts.
+        or one mode only; entropy, that of the choice in nats; gain, the mean reward of personalised
+        minus general rollouts.
         unaligned_share: strangers among objective questions; break_even/forced and
         break_even/free: the share of strangers at which the push on a logit that all objective
         questions share changes its sign, with forced prefixes (where it follows the gain) and
@@ -76,15 +80,15 @@ class Regime:
         return {f"recent/{name}": value for name, value in values.items()}
 
     def _of_chances(self, chances: Sequence[float]) -> dict[str, float]:
-        sampled = [advantages.at_temperature(p, self.temperature) for p in chances]
-        absent = [advantages.absent_chance(p, self.rollouts) for p in sampled]
-        silent = [advantages.silent_chance(p, self.rollouts) for p in sampled]
-        return {
-            "p": _mean(chances),
-            "p_sampled": _mean(sampled),
-            "absent_if_free": _mean(absent),
-            "silent_if_free": _mean(silent),
+        sampled = advantages.at_temperature(chances, self.temperature)
+        values = {
+            "p": chances,
+            "p_sampled": sampled,
+            "absent_if_free": advantages.absent_chance(sampled, self.rollouts),
+            "silent_if_free": advantages.silent_chance(sampled, self.rollouts),
+            "entropy": entropy(chances),
         }
+        return {name: float(np.mean(value)) for name, value in values.items()}
 
     def _gain(self, kind: str) -> float | None:
         """Mean reward of personalised minus general rollouts; None where there are too few."""
@@ -95,7 +99,7 @@ class Regime:
                     rewards[rollout.mode].append(rollout.reward)
         if min(map(len, rewards.values())) < ENOUGH:
             return None
-        return _mean(rewards["personalized"]) - _mean(rewards["general"])
+        return float(np.mean(rewards["personalized"]) - np.mean(rewards["general"]))
 
     def _break_even(self, by_kind: dict[str, list[float]], values: dict) -> dict[str, float]:
         gains = [values.get(f"gain/{kind}") for kind in (FITTING, STRANGERS)]
@@ -103,14 +107,10 @@ class Regime:
             return {}
         slopes = []
         for kind in (FITTING, STRANGERS):
-            sampled = [advantages.at_temperature(p, self.temperature) for p in by_kind[kind]]
-            slopes.append(_mean([p * (1 - p) for p in sampled]))
+            sampled = advantages.at_temperature(by_kind[kind], self.temperature)
+            slopes.append(float(np.mean(sampled * (1 - sampled))))
         shares = {
             "forced": advantages.break_even_share(*gains),
             "free": advantages.break_even_share(gains[0] * slopes[0], gains[1] * slopes[1]),
         }
         return {f"break_even/{name}": s for name, s in shares.items() if not math.isnan(s)}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

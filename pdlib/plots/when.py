@@ -36,7 +36,7 @@ def when_theory(
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for name, method in methods.items():
         colour, dash, marker = LOOK[name]
-        pushes = theory.push(method, chances.tolist(), general, personalized)
+        pushes = theory.push(method, chances, general, personalized)
         left.plot(
             chances,
             pushes,
@@ -50,10 +50,7 @@ def when_theory(
     left.set(xlabel="P(personalised), before", ylabel="expected push on the mode's logit")
     left.legend(fontsize=8, frameon=False, loc=(0.02, 0.56))  # between the two forced lines
     for temperature, dash in ((1.0, "--"), (0.6, "-")):
-        seen = [
-            1 - advantages.absent_chance(advantages.at_temperature(p, temperature), 8)
-            for p in chances
-        ]
+        seen = 1 - advantages.absent_chance(advantages.at_temperature(chances, temperature), 8)
         right.plot(chances, seen, color="black", linestyle=dash, label=f"temperature {temperature}")
     right.set(
         xlabel="P(personalised), before",

@@ -46,8 +46,8 @@ def _what_rollouts_see(row: dict) -> list[str]:
     if _is_free(row):
         verb, advice = "see", "set forced_prefixes=True, or a higher temperature"
     return [
-        f"free rollouts {verb} the personalised mode in {1 - absent:.0%} of groups ({kind}): "
-        f"{advice}".replace("%", " %")
+        f"free rollouts {verb} the personalised mode in {_percent(1 - absent)} of groups ({kind}): "
+        f"{advice}"
         for kind, absent in _recent(row, "absent_if_free").items()
         if 1 - absent < RARE and _may_gain(row, kind)
     ]
@@ -59,11 +59,15 @@ def _where_it_leads(row: dict) -> list[str]:
     if share is None or turns is None or share != share or turns != turns:
         return []
     mode = "general" if share > turns else "personalised"
+    side = "more" if share > turns else "less"
     return [
-        f"{share:.0%} of objective questions come from strangers, which is "
-        f"{'more' if share > turns else 'less'} than {turns:.0%}: on what all questions share, the "
-        f"push is towards the {mode} mode".replace("%", " %")
+        f"{_percent(share)} of objective questions come from strangers, which is {side} than "
+        f"{_percent(turns)}: on what all questions share, the push is towards the {mode} mode"
     ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _is_free(row: dict) -> bool:
@@ -104,7 +108,7 @@ def warnings(row: dict) -> list[str]:
     'the general mode dies: P(general) is at most 0.00 on every kind of question'
     """
     chance = _recent(row, "p") or _values(row, "p_personalized/")
-    entropy = _values(row, "choice_entropy/")
+    entropy = _recent(row, "entropy") or _values(row, "choice_entropy/")
     texts = []
     highest = {
         "personalized": max(chance.values(), default=1.0),

@@ -8,16 +8,9 @@ all. `python -m pdlib.analysis.when` does one task of it; notebook `05c_when_it_
 shows it.
 """
 
-from pdlib.analysis.when.arms import ARMS, ARMS_OF, PRIOR, SHARE, START
-from pdlib.analysis.when.results import judge, origin, results, stored, written
+from pdlib.analysis.when.results import origin, results, stored, written
 
 __all__ = [
-    "ARMS",
-    "ARMS_OF",
-    "PRIOR",
-    "SHARE",
-    "START",
-    "judge",
     "origin",
     "results",
     "stored",

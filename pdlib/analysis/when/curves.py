@@ -4,7 +4,6 @@ Theory has one free number, how far a push of 1 moves the logit in one step. It 
 cell, DualGRPO at the highest prior; every other point is then a prediction.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,11 +14,6 @@ from pdlib.analysis.when.arms import PRIOR, START
 
 CALIBRATED_ON = "dualgrpo"
 LEAST, POINTS = 1e-6, 25  # the smallest prior of a curve; points per curve
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, theory.EDGE), 1 - theory.EDGE)
-    return math.log(p / (1 - p))
 
 
 def _means(cells: pd.DataFrame, arm: str, level: float) -> pd.Series:
@@ -37,7 +31,8 @@ def rate(cells: pd.DataFrame, methods: dict[str, theory.Method], steps: int) -> 
     level = cells.level[cells.experiment == PRIOR].max()
     start, end = (_means(cells, arm, level) for arm in (START, CALIBRATED_ON))
     push = theory.push(methods[CALIBRATED_ON], [start.p], start.general, start.personalized)
-    return (_logit(end.p) - _logit(start.p)) / (steps * push.item())
+    moved = theory.logit(end.p) - theory.logit(start.p)
+    return float(moved / (steps * push.item()))
 
 
 def predicted(
@@ -55,15 +50,16 @@ def predicted(
     start = _means(cells, START, level)
     moved = rate(cells, methods, steps)
     priors = np.geomspace(LEAST, 0.5, POINTS) if priors is None else priors
-    rows = [
-        {
-            "start": float(p),
-            "arm": name,
-            "end": theory.chance_after(
-                method, float(p), start.general, start.personalized, steps, moved
-            ),
-        }
+    curves = [
+        pd.DataFrame(
+            {
+                "start": priors,
+                "arm": name,
+                "end": theory.chance_after(
+                    method, priors, start.general, start.personalized, steps, moved
+                ),
+            }
+        )
         for name, method in methods.items()
-        for p in priors
     ]
-    return pd.DataFrame(rows)
+    return pd.concat(curves, ignore_index=True)

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pdlib import advantages, modes
+from pdlib.analysis.when import theory
 from pdlib.schema import Mode
 
 CELL = ["experiment", "level", "arm", "seed"]
 ITEM = ["condition", "benchmark", "item_id"]
 FIRST = 10  # steps of a run that count as its beginning
-CLIP = 1e-9  # a chance is kept this far from 0 and 1, where it has no logit
 
 
 def by_item(records: pd.DataFrame) -> pd.DataFrame:
@@ -37,11 +36,10 @@ def of_cells(items: pd.DataFrame, temperature: float) -> pd.DataFrame:
     answers), accuracy (of free answers at that temperature, exactly expected from the forced ones
     and p_sampled), absent (the chance that 8 free rollouts hold no personalised one, its mean).
     """
-    sampled = np.array([advantages.at_temperature(p, temperature) for p in items.p])
-    clipped = items.p.clip(CLIP, 1 - CLIP)
+    sampled = advantages.at_temperature(items.p, temperature)
     rows = items.assign(
         p_sampled=sampled,
-        logit=np.log(clipped / (1 - clipped)),
+        logit=theory.logit(items.p),
         accuracy=sampled * items.personalized + (1 - sampled) * items.general,
         absent=advantages.absent_chance(sampled, 8),
     )

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from pdlib import advantages
 from pdlib.analysis.estimators import bandit
+from pdlib.rewards import ACCURACY_WEIGHT
 
 EDGE = 1e-12  # a chance is kept this far from 0 and 1, where it has no logit
 GRID = 400  # logits at which `steps_to_flip` looks at the push
@@ -50,50 +52,45 @@ class Questions:
     general: float
     personalized: float
 
-    @property
-    def gain(self) -> float:
-        """What the personalised mode gains, in accuracy."""
-        return self.personalized - self.general
+
+def logit(p: Sequence[float]) -> np.ndarray:
+    """The logits of chances, which are kept EDGE away from 0 and 1."""
+    return special.logit(np.clip(p, EDGE, 1 - EDGE))
 
 
-def push(
-    method: Method, p: Sequence[float], general: float, personalized: float, right: float = 1.0
-) -> np.ndarray:
+def push(method: Method, p: Sequence[float], general: float, personalized: float) -> np.ndarray:
     """(P,) expected push on the mode's logit at each P(personalised), per prompt and step.
 
-    Rewards are Bernoulli: a right answer gets `right`, a wrong one 0. Every outcome of the 2n
-    rollouts is enumerated.
+    Rewards are Bernoulli: a right answer gets what `pdlib.rewards` gives it, a wrong one 0; the
+    reward of the form is the same for both. Every outcome of the 2n rollouts is enumerated.
 
     >>> method = Method(options={"prefix_weight": 2.0})
-    >>> push(method, [0.5], 0.4, 0.9).round(3)  # weight * difference / 2
-    array([0.5])
+    >>> push(method, [0.5], 0.4, 0.9).round(3)  # weight * 0.9 * difference / 2
+    array([0.45])
     """
-    sampled = [advantages.at_temperature(chance, method.temperature) for chance in p]
+    general_chance = 1 - advantages.at_temperature(p, method.temperature)
     pushes = bandit.push(
-        [min(max(1 - chance, EDGE), 1 - EDGE) for chance in sampled],
+        np.clip(general_chance, EDGE, 1 - EDGE),
         [general, personalized],
         method.estimator,
         method.n,
         sampling=method.sampling,
         correction=method.correction,
         noisy=True,
-        right=right,
+        right=ACCURACY_WEIGHT,
         **method.options,
     )
     return -pushes.numpy() / method.temperature
 
 
-def push_on(method: Method, questions: Questions, right: float = 1.0) -> float:
+def push_on(method: Method, questions: Questions) -> float:
     """The `push` of these questions, at their own P(personalised)."""
-    return push(method, [questions.p], questions.general, questions.personalized, right).item()
+    return push(method, [questions.p], questions.general, questions.personalized).item()
 
 
-def mixed_push(
-    method: Method, aligned: Questions, unaligned: Questions, share: float, right: float = 1.0
-) -> float:
+def mixed_push(method: Method, aligned: Questions, unaligned: Questions, share: float) -> float:
     """The expected push on a logit that all questions share, at this share of unaligned ones."""
-    of_aligned, of_unaligned = (push_on(method, kind, right) for kind in (aligned, unaligned))
-    return (1 - share) * of_aligned + share * of_unaligned
+    return (1 - share) * push_on(method, aligned) + share * push_on(method, unaligned)
 
 
 def break_even(method: Method, aligned: Questions, unaligned: Questions) -> float:
@@ -111,30 +108,17 @@ def silent(method: Method, p: float) -> float:
     return advantages.silent_chance(advantages.at_temperature(p, method.temperature), 2 * method.n)
 
 
-def expected_count(p: float, temperature: float, prompts: int, rollouts: int) -> float:
-    """How many personalised rollouts so many free groups hold while the choice stays as it is."""
-    return prompts * rollouts * advantages.at_temperature(p, temperature)
-
-
-def steps_to_flip(
-    method: Method,
-    p: float,
-    general: float,
-    personalized: float,
-    rate: float,
-    right: float = 1.0,
-) -> float:
+def steps_to_flip(method: Method, questions: Questions, rate: float) -> float:
     """Steps of gradient ascent until P(personalised) reaches one half.
 
     rate: by how much a push of 1 moves the logit in one step. 0 where it is there already, infinity
     where the push vanishes or points the other way before. It is the integral of 1 / (rate push)
     over the logit.
     """
-    if p >= 0.5:
+    if questions.p >= 0.5:
         return 0.0
-    start = math.log(max(p, EDGE) / (1 - max(p, EDGE)))
-    logits = np.linspace(start, 0.0, GRID)
-    pushes = push(method, (1 / (1 + np.exp(-logits))).tolist(), general, personalized, right)
+    logits = np.linspace(logit(questions.p), 0.0, GRID)
+    pushes = push(method, special.expit(logits), questions.general, questions.personalized)
     if (pushes <= 0).any():
         return math.inf
     return float(np.trapezoid(1 / (rate * pushes), logits))
@@ -142,25 +126,22 @@ def steps_to_flip(
 
 def chance_after(
     method: Method,
-    p: float,
+    p: Sequence[float],
     general: float,
     personalized: float,
     steps: int,
     rate: float,
-    right: float = 1.0,
-) -> float:
-    """P(personalised) after so many steps of gradient ascent on this choice alone.
+) -> np.ndarray:
+    """(P,) P(personalised) after so many steps of gradient ascent on each choice alone.
 
-    rate: as in `steps_to_flip`. ValueError for fewer than 0 steps.
+    p: (P,) what it is before. rate: as in `steps_to_flip`. ValueError for fewer than 0 steps.
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}, expected 0 or more")
-    p = min(max(p, EDGE), 1 - EDGE)
-    logit = math.log(p / (1 - p))
+    logits = logit(p)
     for _ in range(steps):
-        p = 1 / (1 + math.exp(-logit))
-        logit += rate * push(method, [p], general, personalized, right).item()
-    return 1 / (1 + math.exp(-logit))
+        logits += rate * push(method, special.expit(logits), general, personalized)
+    return special.expit(logits)
 
 
 def compare(
@@ -179,14 +160,13 @@ def compare(
     """
     rows = []
     for name, method in methods.items():
-        gains = aligned.general, aligned.personalized
         rows.append(
             {
                 "method": name,
-                "sampled": advantages.at_temperature(aligned.p, method.temperature),
+                "sampled": float(advantages.at_temperature(aligned.p, method.temperature)),
                 "silent": silent(method, aligned.p),
                 "push": push_on(method, aligned),
-                "steps": steps_to_flip(method, aligned.p, *gains, rate),
+                "steps": steps_to_flip(method, aligned, rate),
                 "shared push": mixed_push(method, aligned, unaligned, share),
                 "u*": break_even(method, aligned, unaligned),
             }

@@ -241,17 +241,13 @@ def test_what_rollouts_saw(tmp_path):
         ]
         file = model / "completions" / f"completions_{step:05d}.parquet"
         pd.DataFrame(rows).to_parquet(file)
-    assert outcomes.seen(model, questions, steps=[1]) == {
-        "rollouts/aligned": 4,
-        "personalized/aligned": 1,
-        "groups/aligned": 2,
-        "absent/aligned": 1,
-        "rollouts/unaligned": 2,
-        "personalized/unaligned": 0,
-        "groups/unaligned": 1,
-        "absent/unaligned": 1,
-    }
-    assert outcomes.seen(model, questions)["personalized/aligned"] == 2
+    seen = outcomes.seen(model, questions).set_index(["step", "condition"])
+    assert list(seen.index) == [(1, "aligned"), (1, "unaligned"), (2, "aligned"), (2, "unaligned")]
+    for step in (1, 2):
+        aligned = {"rollouts": 4, "personalized": 1, "groups": 2, "absent": 1}
+        assert seen.loc[(step, "aligned")].to_dict() == aligned
+        unaligned = {"rollouts": 2, "personalized": 0, "groups": 1, "absent": 1}
+        assert seen.loc[(step, "unaligned")].to_dict() == unaligned
 
 
 # --- verdicts ---
@@ -296,6 +292,33 @@ def cells(moves: dict[str, float]) -> pd.DataFrame:
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def test_a_choice_that_turns_for_everybody_gains_nothing():
+    """General right of .6 strangers and .4 fitting, the other way round in the personalised mode:
+    one mode alone has .5, choosing by who asks .6.
+    """
+    rows = [
+        {
+            "experiment": "prior",
+            "level": 0.3,
+            "arm": arm,
+            "seed": seed,
+            "condition": condition,
+            "accuracy": accuracy,
+            "general": general,
+            "personalized": 1 - general,
+        }
+        for arm, accuracy in (("everybody", 0.5), ("who asks", 0.6))
+        for seed in (0, 1)
+        for condition, general in (("aligned", 0.4), ("unaligned", 0.6))
+    ]
+    table = pd.DataFrame(rows)
+    gains = [
+        predictions._ahead_of_one_mode(table, 0.3, arm).tolist()
+        for arm in ("everybody", "who asks")
+    ]
+    assert gains == [pytest.approx([0.0, 0.0]), pytest.approx([0.1, 0.1])]
 
 
 def test_shares_are_judged_by_the_side_of_u_star():

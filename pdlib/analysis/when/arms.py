@@ -12,6 +12,7 @@ from pdlib import config
 from pdlib.analysis.when.theory import Method
 
 PRIOR, SHARE = "prior", "share"
+ASKERS = ("aligned", "unaligned")  # who asks: it fits, a stranger
 FULL_PRIOR = 1.0  # of experiment `share`: every label as the SFT set has it
 # of experiment `prior`: far below every u*, so that what all questions share is pushed towards the
 # personalised mode in every arm, and only what the rollouts see is at stake. With 0.5, paper B.1's

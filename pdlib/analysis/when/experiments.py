@@ -8,12 +8,10 @@ import pandas as pd
 
 from pdlib import config, dataset, evaluate, systems, train
 from pdlib.analysis.when import prior
-from pdlib.analysis.when.arms import ARMS, FULL_PRIOR, START, Level, levels, taking_part
+from pdlib.analysis.when.arms import ARMS, ASKERS, FULL_PRIOR, START, Level, levels, taking_part
 from pdlib.run import parallel
 from pdlib.schema import Mode
 from pdlib.train import backbone
-
-ASKERS = ("aligned", "unaligned")
 
 
 def run(cfg: config.Config) -> pd.DataFrame:

@@ -1,11 +1,10 @@
 """What a cell came to: its choice, its skills, and what its rollouts saw of the two modes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from pdlib import advantages, modes
+from pdlib import advantages
 from pdlib.analysis.when import theory
 from pdlib.schema import Mode
 
@@ -47,41 +46,38 @@ def of_cells(items: pd.DataFrame, temperature: float) -> pd.DataFrame:
     return rows.groupby([*CELL, "condition"], sort=False)[measures].mean().reset_index()
 
 
-def seen(model: Path, questions: Path, steps: Sequence[int] | None = None) -> dict[str, float]:
+def seen(model: Path, questions: Path) -> pd.DataFrame:
     """What the rollouts of an RL run saw of the personalised mode, on objective questions.
 
-    model: the run's stage folder, whose completions were kept. questions: that of its RL set.
-    steps: only these. Of fitting askers (aligned) and strangers (unaligned): rollouts, personalised
-    ones among them, groups, and groups without a personalised one.
+    model: the run's stage folder, whose completions were kept. questions: that of its RL set. One
+    row per step and condition, with the columns step, condition, rollouts, personalized (of them),
+    groups, absent (groups without a personalised rollout).
     """
     examples = pd.read_parquet(questions / "rl.parquet")
     examples = examples[examples.kind == "objective"].drop_duplicates("prompt")
     condition = examples.set_index("prompt").condition
-    counts: dict[str, float] = {}
-    for file in sorted((model / "completions").glob("completions_*.parquet")):
-        rows = pd.read_parquet(file)
-        if steps is not None and not rows.step.isin(steps).any():
-            continue
-        prompts = rows.prompt.map(lambda messages: messages[-1]["content"])
-        tags = rows.completion.map(lambda messages: messages[-1]["content"])
-        is_personalized = tags.map(
-            lambda text: modes.parse(text, require_mode=False).mode is Mode.PERSONALIZED
-        )
-        table = pd.DataFrame(
-            {
-                "condition": prompts.map(condition),
-                "prompt": prompts,
-                "personalized": is_personalized,
-            }
-        )
-        for name, of_condition in table.groupby("condition"):
-            groups = of_condition.groupby("prompt").personalized
-            for measure, value in {
-                "rollouts": len(of_condition),
-                "personalized": of_condition.personalized.sum(),
-                "groups": groups.ngroups,
-                "absent": (groups.sum() == 0).sum(),
-            }.items():
-                key = f"{measure}/{name}"
-                counts[key] = counts.get(key, 0) + int(value)
-    return counts
+    files = sorted((model / "completions").glob("completions_*.parquet"))
+    rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    prompts = rows.prompt.map(_last_message)
+    texts = rows.completion.map(_last_message)
+    rollouts = pd.DataFrame(
+        {
+            "step": rows.step,
+            "condition": prompts.map(condition),
+            "prompt": prompts,
+            "personalized": texts.str.lstrip().str.startswith(Mode.PERSONALIZED.tag),
+        }
+    )
+    groups = rollouts.groupby(["step", "condition", "prompt"]).personalized.agg(["size", "sum"])
+    groups["absent"] = groups["sum"] == 0
+    table = groups.groupby(["step", "condition"]).agg(
+        rollouts=("size", "sum"),
+        personalized=("sum", "sum"),
+        groups=("size", "size"),
+        absent=("absent", "sum"),
+    )
+    return table.reset_index()
+
+
+def _last_message(messages: list[dict]) -> str:
+    return messages[-1]["content"]

@@ -1,8 +1,9 @@
 """What was predicted of each experiment before it ran, beside what came out.
 
-Predictions are an interval each. Thresholds and signs were written down before any cell was
-trained; u* is computed by `theory` from the models that RL starts from. `verdicts` says what
-becomes of them.
+Predictions are an interval each. Thresholds and signs were written down before anything was
+trained; u* is computed by `theory` from the models that RL starts from. The share of strangers in
+experiment `prior` was chosen after a trial of one seed on validation questions, and two more trials
+were looked at since. `verdicts` says what becomes of the predictions.
 """
 
 import math
@@ -12,7 +13,7 @@ import pandas as pd
 
 from pdlib import config
 from pdlib.analysis.when import theory
-from pdlib.analysis.when.arms import ARMS, ARMS_OF, FREE, PRIOR, SHARE, START
+from pdlib.analysis.when.arms import ARMS, ARMS_OF, ASKERS, FREE, PRIOR, SHARE, START
 from pdlib.analysis.when.verdicts import Outcome
 
 SEEN_PRIOR = 0.1  # from this prior on free rollouts see both modes
@@ -103,6 +104,10 @@ def _priors(cells: pd.DataFrame, counts: pd.DataFrame) -> Iterator[Outcome]:
             for condition in ("aligned", "unaligned"):
                 accuracy = _values(cells, PRIOR, level, arm, "accuracy", condition)
                 yield Outcome(PRIOR, arm, level, f"accuracy, {condition}", accuracy)
+            gap = "P(personalised), aligned minus unaligned"
+            yield Outcome(PRIOR, arm, level, gap, values - strangers)
+            ahead = "accuracy of both minus that of the better mode alone"
+            yield Outcome(PRIOR, arm, level, ahead, _ahead_of_one_mode(cells, level, arm))
             if level >= SEEN_PRIOR and arm not in (START, "dualgrpo") and has_dual:
                 dual = _values(cells, PRIOR, level, "dualgrpo", "p", "aligned")
                 yield Outcome(
@@ -115,6 +120,20 @@ def _priors(cells: pd.DataFrame, counts: pd.DataFrame) -> Iterator[Outcome]:
                     SAME_CHOICE,
                 )
             yield from _rollouts(counts, cells, arm, level)
+
+
+def _ahead_of_one_mode(cells: pd.DataFrame, level: float, arm: str) -> pd.Series:
+    """By seed: what choosing gains over one mode for everybody, on the same model's answers.
+
+    Fitting askers and strangers are weighed alike. A choice that turned for both alike gains
+    nothing by it.
+    """
+    means = {
+        name: sum(_values(cells, PRIOR, level, arm, name, asker) for asker in ASKERS) / len(ASKERS)
+        for name in ("accuracy", "general", "personalized")
+    }
+    better = means["general"].combine(means["personalized"], max)
+    return means["accuracy"] - better
 
 
 def _expected_choice(arm: str, level: float) -> tuple[float, float]:

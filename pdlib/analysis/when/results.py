@@ -6,7 +6,7 @@ import pandas as pd
 
 from pdlib import config
 from pdlib.analysis.when import experiments, outcomes, predictions, prior
-from pdlib.analysis.when.arms import ARMS, FREE, START, Level, levels, taking_part
+from pdlib.analysis.when.arms import ARMS, ASKERS, START, levels, taking_part
 from pdlib.run import stages
 
 TABLE, ITEMS, COUNTS = "when.csv", "when_items.parquet", "when_counts.csv"
@@ -36,51 +36,48 @@ def judge(cfg: config.Config, items: pd.DataFrame, counts: pd.DataFrame) -> pd.D
 
 
 def count(cfg: config.Config, items: pd.DataFrame) -> pd.DataFrame:
-    """What the rollouts of every run saw, one row per cell: columns of `outcomes.seen`.
+    """What the rollouts of every run saw of fitting askers and strangers, one row per cell.
 
-    With free rollouts there are, too: "first groups/aligned" and "first absent/aligned", of the
-    first steps, and "expected absent", the share of such groups that theory says if the choice
-    stays as it is at the start.
+    Columns: those of `outcomes.seen` behind "/aligned" and "/unaligned", for the whole run; "first
+    groups/aligned" and "first absent/aligned" of its first steps; "expected absent", the share of
+    such groups that theory says of free rollouts if the choice stays as it is at the start.
     """
+    cells = [(level, arm) for level in levels(cfg) for arm in taking_part(cfg, level.experiment)]
     rows = []
-    for level in levels(cfg):
-        for arm in taking_part(cfg, level.experiment):
-            model = experiments.folder(cfg, level, arm)
-            questions = experiments.question_folder(cfg, level)
-            row = {
-                "experiment": level.experiment,
-                "level": level.value,
-                "arm": arm,
-                "seed": level.seed,
-            }
-            row |= outcomes.seen(model, questions)
-            if ARMS[arm].trainer == FREE:
-                row |= _beginning(cfg, items, level, arm, model, questions)
-            rows.append(row)
+    for level, arm in cells:
+        steps = outcomes.seen(
+            experiments.folder(cfg, level, arm), experiments.question_folder(cfg, level)
+        )
+        is_start = (
+            (items.experiment == level.experiment)
+            & (items.level == level.value)
+            & (items.arm == START)
+            & (items.seed == level.seed)
+            & (items.condition == "aligned")
+        )
+        temperature = ARMS[arm].method(cfg).temperature
+        expected = outcomes.of_cells(items[is_start], temperature).absent.item()
+        cell = {
+            "experiment": level.experiment,
+            "level": level.value,
+            "arm": arm,
+            "seed": level.seed,
+            "expected absent": expected,
+        }
+        first = _sums(steps[steps.step <= outcomes.FIRST])
+        cell |= {f"first {name}/aligned": first[f"{name}/aligned"] for name in ("groups", "absent")}
+        rows.append(cell | _sums(steps))
     return pd.DataFrame(rows)
 
 
-def _beginning(
-    cfg: config.Config,
-    items: pd.DataFrame,
-    level: Level,
-    arm: str,
-    model: Path,
-    questions: Path,
-) -> dict[str, float]:
-    first = outcomes.seen(model, questions, range(1, outcomes.FIRST + 1))
-    is_start = (
-        (items.experiment == level.experiment)
-        & (items.level == level.value)
-        & (items.arm == START)
-        & (items.seed == level.seed)
-        & (items.condition == "aligned")
-    )
-    temperature = ARMS[arm].method(cfg).temperature
-    expected = outcomes.of_cells(items[is_start], temperature).absent
-    names = ("groups/aligned", "absent/aligned")
-    return {f"first {name}": first.get(name, 0) for name in names} | {
-        "expected absent": expected.item()
+def _sums(steps: pd.DataFrame) -> dict[str, int]:
+    """The counts of `outcomes.seen` over its steps, by name and condition."""
+    sums = steps.groupby("condition")[["rollouts", "personalized", "groups", "absent"]].sum()
+    sums = sums.reindex(ASKERS, fill_value=0)
+    return {
+        f"{name}/{condition}": int(value)
+        for condition, row in sums.iterrows()
+        for name, value in row.items()
     }
 
 
@@ -109,14 +106,12 @@ def origin(table: pd.DataFrame) -> str:
 
 def written(cfg: config.Config) -> list[Path]:
     """The files of the largest finished experiment of this run, of at least two seeds; or none."""
-    tables = [
-        path
-        for path in prior.folder(cfg).glob(f"*-steps/*-seeds/{TABLE}")
-        if pd.read_csv(path).seeds.max() > 1
-    ]
-    if not tables:
+    found = prior.folder(cfg).glob(f"*-steps/*-seeds/{TABLE}")
+    tables = {path: pd.read_csv(path) for path in found}
+    sizes = {path: len(table) for path, table in tables.items() if table.seeds.max() > 1}
+    if not sizes:
         return []
-    largest = max(tables, key=lambda path: len(pd.read_csv(path)))
+    largest = max(sizes, key=sizes.get)
     return [largest.with_name(name) for name in (TABLE, ITEMS, COUNTS)]
 
 

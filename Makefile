@@ -6,7 +6,7 @@ SEEDS ?=
 BACKBONE ?=
 ANSWERS ?=
 REPLICATES ?= 5
-WHEN := when_seeds=3 when_steps=50 when_arms='[all]' when_priors='[0.3,0.03,0.0]' when_shares='[0.5,0.78,0.95]'
+WHEN := when_seeds=3 when_steps=50 when_arms='[all]' when_priors='[0.3,0.03,0.003,0.0]' when_shares='[0.5,0.78,0.95]'
 VENV := .venv
 PY := $(VENV)/bin/python
 WEIGHTS := $(if $(filter pretrained,$(PROFILE)),$(VENV)/.weights)

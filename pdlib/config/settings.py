@@ -155,6 +155,7 @@ class Settings:
     # when DualGRPO pays, see analysis.when
     when_seeds: int
     when_steps: int
+    when_learning_rate: float
     when_priors: list
     when_shares: list
     when_arms: list

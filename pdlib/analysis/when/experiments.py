@@ -81,6 +81,7 @@ def train_level(cfg: config.Config, level: Level) -> dict[str, Path]:
         cfg,
         seed=level.seed,
         rl_steps=cfg.when_steps,
+        rl_learning_rate=cfg.when_learning_rate,
         rl_unaligned_share=level.unaligned_share,
     )
     start, data = prior.run_prior(seed_config, skills, sft_set, level.prior)

@@ -1,21 +1,111 @@
 """The nouns of the project: an item (question), a persona, a reasoning mode, a training example."""
 
+import itertools
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
+from typing import ClassVar
+
+RESERVED = ("none", "untagged")  # what records and logs say of a completion without a mode
 
 
-class Mode(StrEnum):
-    """A reasoning mode [Eq. 1]; the value is what records and tables print."""
+@dataclass(frozen=True)
+class Mode:
+    """A reasoning mode: its name, as records and tables print it, and its tag.
 
-    GENERAL = "general"
-    PERSONALIZED = "personalized"
+    The tag is what a completion of this mode begins with. `Mode.GENERAL` and `Mode.PERSONALIZED`
+    are the paper's two [Eq. 1]; `ModeSet` says which modes belong together.
+    """
+
+    name: str
+    tag: str
+    GENERAL: ClassVar["Mode"]
+    PERSONALIZED: ClassVar["Mode"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Mode.GENERAL = Mode("general", "[General_mode]")
+Mode.PERSONALIZED = Mode("personalized", "[Personalized_mode]")
+
+
+class ModeSet(tuple[Mode, ...]):
+    """The modes that one model chooses between, in order; two at least.
+
+    The order is that of axis M of reward tensors. ValueError for one mode, for a name that is taken
+    or that a log could not print, and for tags of which one holds another: where "[Think]" is a
+    mode, "[Think]!" could not be told from it.
+
+    >>> ModeSet([Mode("think", "[Think]"), Mode("quick", "[Quick]")]).names
+    ('think', 'quick')
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, modes: Iterable[Mode]) -> "ModeSet":
+        """Check that these modes can be told apart."""
+        modes = tuple(modes)
+        if len(modes) < 2:
+            raise ValueError(f"{len(modes)} modes, expected two or more to choose between: {modes}")
+        for mode in modes:
+            _check_mode(mode)
+        for one, other in itertools.permutations(modes, 2):
+            if one.name == other.name:
+                raise ValueError(f"two modes are called {one.name!r}, expected names that differ")
+            if one.tag in other.tag:
+                raise ValueError(
+                    f"the tag {one.tag!r} of mode {one.name!r} is part of {other.tag!r}, that of "
+                    f"{other.name!r}: no completion could tell them apart; choose other tags"
+                )
+        return super().__new__(cls, modes)
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str]) -> "ModeSet":
+        """The modes of {name: tag}, as the setting `modes` and DualGRPOConfig have them."""
+        if not isinstance(tags, Mapping):
+            raise ValueError(
+                f"modes are {tags!r}, expected their names with their tags, such as "
+                '{"think": "[Think]", "quick": "[Quick]"}'
+            )
+        return cls(Mode(name, tag) for name, tag in tags.items())
 
     @property
-    def tag(self) -> str:
-        """What a completion of this mode begins with."""
-        return {"general": "[General_mode]", "personalized": "[Personalized_mode]"}[self.value]
+    def names(self) -> tuple[str, ...]:
+        """The names, in order."""
+        return tuple(mode.name for mode in self)
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """{name: tag}, the inverse of `of`."""
+        return {mode.name: mode.tag for mode in self}
+
+    def named(self, name: str) -> Mode:
+        """The mode of that name; ValueError where there is none."""
+        for mode in self:
+            if mode.name == name:
+                return mode
+        raise ValueError(f"mode {name!r}, expected one of {', '.join(self.names)}")
+
+
+def _check_mode(mode: Mode) -> None:
+    """ValueError for a mode that could not be written, read back or logged."""
+    if not isinstance(mode.name, str) or not re.fullmatch(r"\w[\w-]*", mode.name):
+        raise ValueError(
+            f"a mode is called {mode.name!r}, expected letters, digits, '_' and '-' only: records "
+            "and logs use it in their names"
+        )
+    if mode.name in RESERVED:
+        raise ValueError(f"a mode is called {mode.name!r}, which means that there is no mode")
+    if not isinstance(mode.tag, str) or not mode.tag.strip() or mode.tag != mode.tag.strip():
+        raise ValueError(
+            f"the tag of mode {mode.name!r} is {mode.tag!r}, expected a text without space around "
+            "it; a line break follows every tag by itself"
+        )
+
+
+PAPER_MODES = ModeSet([Mode.GENERAL, Mode.PERSONALIZED])
 
 KINDS = ("objective", "personalized")
 ANSWER_TYPES = ("choice", "text", "math", "label")
@@ -132,7 +222,8 @@ class Example:
             "condition": self.condition,
             "chance": self.chance,
             "gain": self.gain,
-            "mode": self.mode.value if self.mode else None,
+            "mode": self.mode.name if self.mode else None,
+            "tag": self.mode.tag if self.mode else None,
             "reasoning": self.reasoning,
             "answer": self.answer,
             "item": json.dumps(self.item.to_dict()),
@@ -147,6 +238,10 @@ class Example:
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
         turns = json.loads(row.get("history") or "[]")
+        mode = None
+        if row["mode"]:  # sets written before tags were data have none, and the paper's modes
+            tag = row.get("tag")
+            mode = Mode(row["mode"], tag) if tag else PAPER_MODES.named(row["mode"])
         learns_mode = row.get("learns_mode")  # sets written before it existed have None
         history = tuple((Item.from_dict(item), completion) for item, completion in turns)
         return cls(
@@ -156,7 +251,7 @@ class Example:
             row["source"],
             row["chance"],
             row["gain"],
-            Mode(row["mode"]) if row["mode"] else None,
+            mode,
             row["reasoning"],
             row["answer"],
             history,

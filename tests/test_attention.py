@@ -34,7 +34,7 @@ from pdlib.analysis.words.explain import (
 from pdlib.plots import attention as figures
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import World
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Mode, Persona
 
 COOK = Persona("a café owner, likes 日本 and Zoë's 🙂 (too)")
 ENGINEER = Persona(
@@ -270,7 +270,7 @@ def test_rows_are_those_of_a_plain_pass_and_sum_to_one(tiny_model, tiny_llama, t
             attention.rows(model, own, [words.ids for words in many]),
             modes.prefix_ids(own),
         )
-        at = modes.decision_index(list(prefixes.values()))
+        at = len(modes.choice_tokens(own)[0])
         for words, row in zip(many, found, strict=True):
             assert set(row) == set(attention.POSITIONS)
             for mode, prefix in prefixes.items():
@@ -282,7 +282,7 @@ def test_rows_are_those_of_a_plain_pass_and_sum_to_one(tiny_model, tiny_llama, t
                 last = len(words.ids) + len(prefix) - 1
                 decision = len(words.ids) - 1 + at
                 for found_here, wanted in (
-                    (row[mode.value], plain[:, :, last, : last + 1]),
+                    (row[mode.name], plain[:, :, last, : last + 1]),
                     (row["decision"], plain[:, :, decision, : decision + 1]),
                 ):
                     bound = allowed(model, wanted)
@@ -367,7 +367,7 @@ class Planted(nn.Module):
     def __init__(self, tokenizer, word: str):
         super().__init__()
         self.embeddings, prefixes = nn.Embedding(len(tokenizer), 4), modes.prefix_ids(tokenizer)
-        self.general, self.personalized = (prefixes[mode][0] for mode in Mode)
+        self.general, self.personalized = (prefixes[mode][0] for mode in PAPER_MODES)
         self.tokens = set(tokenizer(f" {word}", add_special_tokens=False)["input_ids"])
         with torch.no_grad():
             self.embeddings.weight[:, 0] = torch.tensor(
@@ -490,7 +490,7 @@ def test_the_gradient_is_the_slope_along_the_words_embedding(tokenizer):
     model = exact(build_backbone("pocket-qwen3", tokenizer, 0, width=32, layers=2).eval())
     many = [words_of(tokenizer, persona) for persona in (LAWYER, ENGINEER)]
     found = attribution.gradient_x_input(model, tokenizer, many)
-    general, personalized = (modes.prefix_ids(tokenizer)[mode][0] for mode in Mode)
+    general, personalized = (modes.prefix_ids(tokenizer)[mode][0] for mode in PAPER_MODES)
     words, places = many[0], list(many[0].tokens[1])
     embedded = model.get_input_embeddings()(torch.tensor([words.ids])).detach()
     moved = []
@@ -534,7 +534,7 @@ def planted_transformer(tokenizer, words: list[str]):
     of `words`' tokens.
     """
     model = build_backbone("pocket-qwen3", tokenizer, 0, width=32, layers=1).eval()
-    general, personalized = (modes.prefix_ids(tokenizer)[mode][0] for mode in Mode)
+    general, personalized = (modes.prefix_ids(tokenizer)[mode][0] for mode in PAPER_MODES)
     attend, table = model.model.layers[0].self_attn, model.get_input_embeddings().weight
     with torch.no_grad():
         attend.q_proj.weight.zero_()

@@ -18,7 +18,7 @@ from pdlib.evaluate import COLUMNS
 from pdlib.pocket import examples
 from pdlib.run import stages
 from pdlib.run.stages import MANIFEST
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode
 from pdlib.workbook import browse, durations, environment, pages, runner, start
 
 
@@ -319,7 +319,7 @@ def test_a_threshold_stands_beside_the_learned_choice():
 def said(persona: str, p: float, general: str, personalized: str) -> playground.Reply:
     texts = [
         f'{mode.tag}\nso\n\n<answer>{{"answer": "{text}"}}</answer>'
-        for mode, text in zip(Mode, (general, personalized), strict=True)
+        for mode, text in zip(PAPER_MODES, (general, personalized), strict=True)
     ]
     return playground.Reply(persona, "what is pitch?", p, *texts)
 
@@ -374,7 +374,7 @@ def test_the_committed_answers_can_be_asked():
     for text in examples.QUESTIONS:
         for persona in examples.PEOPLE:
             rows, _ = playground.compare(ask, persona, text)
-            assert all(row.answer(mode) for row in rows for mode in Mode)
+            assert all(row.answer(mode) for row in rows for mode in PAPER_MODES)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_wrong_type(name, value):
 
 @pytest.mark.parametrize("rollouts", [-2, 0, 1, 3, 7])
 def test_rollouts_must_be_even(rollouts):
-    with pytest.raises(ValueError, match="rl_rollouts.*even"):
+    with pytest.raises(ValueError, match="rl_rollouts.*each of 2 modes"):
         config.load("pocket", rl_rollouts=rollouts)
 
 

@@ -83,7 +83,7 @@ def test_gain_is_accuracy_with_the_persona_minus_without(corpus):
 )
 def test_the_two_rules(without, given, gain, persona_correct):
     picked = [
-        construct.select_mode(given - without, given, rule, 0.3 - 1e-9).value
+        construct.select_mode(given - without, given, rule, 0.3 - 1e-9).name
         for rule in ("gain", "persona_correct")
     ]
     assert picked == [gain, persona_correct]
@@ -93,7 +93,7 @@ def test_the_two_rules(without, given, gain, persona_correct):
 
 def test_the_set_has_the_composition_asked_for(corpus):
     rows, counts = make(corpus, judged(corpus, 40))
-    assert Counter((e.source, e.condition, e.mode.value) for e in rows) == {
+    assert Counter((e.source, e.condition, e.mode.name) for e in rows) == {
         ("objective", "unaligned", "general"): 20,
         ("objective", "aligned", "personalized"): 10,
         ("objective", "none", "general"): 4,
@@ -107,7 +107,7 @@ def test_wanting_personalised_rows_become_general_ones_and_are_counted(corpus):
         Example(e.item, e.persona, e.condition, e.source, e.chance, 0.0) for e in judged(corpus, 40)
     ]
     rows, counts = make(corpus, flat)
-    assert Counter(e.mode.value for e in rows if e.source == "objective") == {"general": 34}
+    assert Counter(e.mode.name for e in rows if e.source == "objective") == {"general": 34}
     assert counts["objective: personalised rows wanting, general ones in their place"] == 10
     assert counts["objective: judged general under a persona that is in neither mode"] == 40
 
@@ -133,7 +133,7 @@ def test_fitting_personas_without_gain_are_general_where_the_profile_says_so(cor
 def test_where_the_expert_fails_other_candidates_step_in(corpus):
     rows, counts = make(corpus, judged(corpus, 80), Failing())
     objective = [e for e in rows if e.source == "objective" and e.condition != "none"]
-    assert Counter(e.mode.value for e in objective) == {"general": 20, "personalized": 10}
+    assert Counter(e.mode.name for e in objective) == {"general": 20, "personalized": 10}
     assert all(int(e.item.id[-1], 16) % 2 for e in rows)
     assert counts["rows the expert did not write"] == 40 - len(rows) > 0
 

@@ -371,7 +371,7 @@ def test_either_kind_comes_before_either_mode(tiny_model, tokenizer, scripted):
     after = dialogues.with_history(tiny_model, tokenizer, rows(100), 1.0, random.Random(0))
     kinds = (
         pd.Series([e.history[0][0].kind == "objective" for e in after])
-        .groupby([e.mode.value for e in after])
+        .groupby([e.mode.name for e in after])
         .mean()
     )
     assert kinds.between(0.35, 0.65).all(), "three standard deviations are .15"

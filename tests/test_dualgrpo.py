@@ -28,7 +28,7 @@ from pdlib.pocket.expert import PocketExpert
 from pdlib.pocket.training_questions import PocketCorpus
 from pdlib.pocket.world import World
 from pdlib.run import health
-from pdlib.schema import Example, Mode
+from pdlib.schema import PAPER_MODES, Example, Mode
 from pdlib.shared_prefix.batches import token_ids
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -292,7 +292,7 @@ def test_validation_is_never_forced(saved, tokenizer, tmp_path):
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"num_generations": 3, "per_device_train_batch_size": 3}, "even number"),
+        ({"num_generations": 3, "per_device_train_batch_size": 3}, "equally many rollouts"),
         ({"estimator": "magic"}, "unknown estimator"),
         ({"forced_prefixes": False}, "needs forced_prefixes"),
         (
@@ -613,7 +613,7 @@ def test_uniform_correction_of_a_text_prefix(text_tokenizer, tmp_path):
     )
     _, out = rollouts(trainer)
     prefixes = list(modes.prefix_ids(text_tokenizer).values())
-    at, length = modes.decision_index(prefixes), len(prefixes[0])
+    at, length = len(modes.choice_tokens(text_tokenizer)[0]), len(prefixes[0])
     assert at >= 1 and length > at + 1
     expected = torch.zeros(length)
     expected[at] = torch.tensor(0.5).log()
@@ -655,7 +655,7 @@ def test_vllm_forced_prefix_has_no_sampling_probability(saved, tokenizer, tmp_pa
     trainer.vllm_importance_sampling_clip_min, trainer.vllm_importance_sampling_clip_max = None, 1e9
     _, out = rollouts(trainer)
     ((prompts, copies),) = trainer.vllm_generation.calls
-    ends = [modes.prefix_ids(tokenizer)[mode] for mode in Mode]
+    ends = [modes.prefix_ids(tokenizer)[mode] for mode in PAPER_MODES]
     assert copies == 1, "one request for all copies would give them all the first copy's prefix"
     assert [prompt[-1:] for prompt in prompts] == ([ends[0]] * 2 + [ends[1]] * 2) * 2
     difference = out["old_per_token_logps"] - -1.0
@@ -736,10 +736,10 @@ def test_added_mode_tokens(text_tokenizer, tmp_path):
     weights = model.get_input_embeddings().weight.detach().clone()
     new = models.add_mode_tokens(model, tokenizer)
     ids = modes.prefix_ids(tokenizer)
-    assert [ids[mode] for mode in Mode] == [[new[0]], [new[1]]] and tokenizer(prompt)[
+    assert [ids[mode] for mode in PAPER_MODES] == [[new[0]], [new[1]]] and tokenizer(prompt)[
         "input_ids"
     ] == other
-    for mode in Mode:
+    for mode in PAPER_MODES:
         assert torch.allclose(
             model.get_input_embeddings().weight[ids[mode][0]], weights[pieces[mode]].mean(0)
         )
@@ -890,7 +890,7 @@ def test_mode_health_is_logged_by_mode_and_condition(saved, tokenizer, tmp_path)
     assert metrics["share/personalized"] == 0.5 and metrics["length/general"] > 1
     assert metrics["recent/forced"] == 1
     kinds = {f"{row['kind']} {row['condition']}" for row in batch}
-    for name in ("p", "p_sampled", "absent_if_free", "silent_if_free"):
+    for name in ("p_personalized", "p_sampled_personalized", "silent_if_free"):
         logged = {key for key in metrics if key.startswith(f"recent/{name}/")}
         assert logged == {f"recent/{name}/{kind}" for kind in kinds}
     for row in batch:
@@ -918,7 +918,7 @@ def test_mode_health_is_logged_by_mode_and_condition(saved, tokenizer, tmp_path)
     [
         (
             {"p_personalized/a": 0.001, "p_personalized/b": 0.01, "choice_entropy/a": 0.2},
-            "personalized mode dies",
+            "personalised mode dies",
         ),
         ({"p_personalized/a": 0.999, "p_personalized/b": 0.99}, "general mode dies"),
         (

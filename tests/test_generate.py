@@ -10,7 +10,7 @@ from conftest import exact, rounding, summands
 from pdlib import generate, modes, rewards
 from pdlib.pocket.backbones import build_backbone
 from pdlib.pocket.world import BENCHMARKS, World
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Mode, Persona
 from pdlib.shared_prefix.batches import pack, pad, token_ids
 
 ITEMS = [item for name in BENCHMARKS for item in World(0, "test").items(name, 1)]
@@ -48,7 +48,7 @@ def texts(completions) -> list[str]:
 # --- complete ---
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", PAPER_MODES)
 def test_forced_completions_start_with_the_tag(model, tokenizer, prompts, mode):
     found = generate.complete(
         model, tokenizer, prompts, forced=mode, temperature=1.0, max_new_tokens=3
@@ -59,7 +59,7 @@ def test_forced_completions_start_with_the_tag(model, tokenizer, prompts, mode):
 
 def test_forcing_several_tokens(text_tokenizer, prompts):
     model = build_backbone("pocket-qwen3", text_tokenizer, 0, width=32, layers=1).eval()
-    for mode in Mode:
+    for mode in PAPER_MODES:
         found = generate.complete(model, text_tokenizer, prompts[:3], forced=mode, max_new_tokens=3)
         assert [c.text for c in found if not c.text.startswith(mode.tag + "\n")] == []
         assert all(c.n_tokens >= len(modes.prefix_ids(text_tokenizer)[mode]) for c in found)
@@ -70,11 +70,11 @@ def test_a_forced_mode_changes_what_follows(tiny_model, tokenizer, prompts):
         generate.complete(
             tiny_model, tokenizer, prompts, forced=mode, temperature=0, max_new_tokens=5
         )
-        for mode in Mode
+        for mode in PAPER_MODES
     )
     rest = [
         [c.text.removeprefix(mode.tag) for c in found]
-        for mode, found in zip(Mode, (one, two), strict=True)
+        for mode, found in zip(PAPER_MODES, (one, two), strict=True)
     ]
     assert rest[0] != rest[1]
 
@@ -122,13 +122,21 @@ def test_answers_are_those_of_complete_and_of_the_mode_probability(model, tokeni
     options = {"temperature": 1.0, "max_new_tokens": 5}
     state = torch.get_rng_state()
     chances, found = generate.answers(
-        model, tokenizer, prompts, forced=(None, *Mode), seeds=(3, 4), batch_tokens=700, **options
+        model,
+        tokenizer,
+        prompts,
+        forced=(None, *PAPER_MODES),
+        seeds=(3, 4),
+        batch_tokens=700,
+        **options,
     )
     assert torch.equal(torch.get_rng_state(), state), (
         "evaluation moved the random numbers of training"
     )
-    assert chances == close(model, generate.prompt_mode_probability(model, tokenizer, prompts))
-    assert list(found) == [(mode, seed) for mode in (None, *Mode) for seed in (3, 4)]
+    assert chances[:, 1].tolist() == close(
+        model, generate.prompt_mode_probability(model, tokenizer, prompts)
+    )
+    assert list(found) == [(mode, seed) for mode in (None, *PAPER_MODES) for seed in (3, 4)]
     for (mode, seed), completions in found.items():
         assert completions == generate.complete(
             model, tokenizer, prompts, forced=mode, seed=seed, **options
@@ -170,13 +178,15 @@ def test_answers_in_plain_text(text_tokenizer, prompts):
         model,
         text_tokenizer,
         prompts,
-        forced=(None, *Mode),
+        forced=(None, *PAPER_MODES),
         temperature=0,
         max_new_tokens=4,
         batch_tokens=700,
     )
-    assert chances == close(model, [by_hand(model, text_tokenizer, prompt) for prompt in prompts])
-    for mode in (None, *Mode):
+    assert chances[:, 1].tolist() == close(
+        model, [by_hand(model, text_tokenizer, prompt) for prompt in prompts]
+    )
+    for mode in (None, *PAPER_MODES):
         assert found[mode, 0] == generate.complete_unshared(
             model,
             text_tokenizer,
@@ -197,12 +207,15 @@ def test_a_prompt_that_occurs_twice_has_two_answers(tiny_model, tokenizer, promp
         temperature=1.0,
         max_new_tokens=6,
     )
-    assert chances[0] == chances[2] != chances[1] and found[None, 0][0] != found[None, 0][2]
+    assert (
+        chances[0, 1] == chances[2, 1] != chances[1, 1] and found[None, 0][0] != found[None, 0][2]
+    )
 
 
 def test_no_prompts(tiny_model, tokenizer):
     assert generate.complete(tiny_model, tokenizer, []) == []
-    assert generate.answers(tiny_model, tokenizer, []) == ([], {(None, 0): []})
+    chances, found = generate.answers(tiny_model, tokenizer, [])
+    assert chances.shape == (0, 2) and found == {(None, 0): []}
 
 
 class Speaker:
@@ -269,7 +282,7 @@ def by_hand(model, tokenizer, prompt: str) -> float:
     """Softmax over the two modes' tokens after the prompt and what both prefixes begin with, one
     unpadded sequence.
     """
-    general, personalized = (modes.prefix_ids(tokenizer)[mode] for mode in Mode)
+    general, personalized = (modes.prefix_ids(tokenizer)[mode] for mode in PAPER_MODES)
     at = next(i for i, (a, b) in enumerate(zip(general, personalized, strict=False)) if a != b)
     ids = tokenizer(prompt, add_special_tokens=False)["input_ids"] + general[:at]
     with torch.no_grad():

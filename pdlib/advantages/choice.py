@@ -1,21 +1,22 @@
-"""What the rollouts of one prompt can say about the choice between two modes: plain formulas.
+"""What the rollouts of one prompt can say about the choice between modes: plain formulas.
 
-p is P(personalised) of a prompt, a softmax at temperature 1 as `generate.prompt_mode_probability`
-gives it. The trainer logs these numbers while it trains, and `analysis.when` predicts from them.
+p is the chance of one mode, of two or more; chances (..., M) are those of all. Both are a softmax
+at temperature 1, as `generate.mode_chances` gives it. The trainer logs these numbers while it
+trains, and `analysis.when` predicts from them.
 """
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 
 def at_temperature(p: ArrayLike, temperature: float) -> np.ndarray:
     """P(personalised) among rollouts that are sampled at `temperature`: sigmoid(logit(p) / T).
 
-    p: one chance or an array of them. ValueError unless all lie in [0, 1] and the temperature is
-    positive.
+    This is `all_at_temperature` for one of two modes. p: one chance or an array of them. ValueError
+    unless all lie in [0, 1] and the temperature is positive.
 
     >>> print(at_temperature(0.05, 0.6).round(4))
     0.0073
@@ -28,8 +29,18 @@ def at_temperature(p: ArrayLike, temperature: float) -> np.ndarray:
     return expit(logit(p) / temperature)
 
 
+def all_at_temperature(chances: ArrayLike, temperature: float) -> np.ndarray:
+    """(..., M): the chances of all modes among rollouts that are sampled at `temperature`.
+
+    >>> print(all_at_temperature([0.95, 0.05], 0.6).round(4))
+    [0.9927 0.0073]
+    """
+    with np.errstate(divide="ignore"):  # a mode without a chance keeps none
+        return softmax(np.log(np.asarray(chances, float)) / temperature, axis=-1)
+
+
 def absent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:
-    """The chance that none of `rollouts` free rollouts is personalised, each with probability p.
+    """The chance that a mode, of probability p, is that of none of `rollouts` free rollouts.
 
     >>> round(absent_chance(0.1, 8), 2)
     0.43
@@ -37,15 +48,15 @@ def absent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:
     return (1 - p) ** rollouts
 
 
-def silent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:
+def silent_chance(chances: ArrayLike, rollouts: int) -> ArrayLike:
     """The chance that all of `rollouts` free rollouts are of one mode, whichever.
 
-    Such a group is silent about the choice: nothing in it compares the modes.
+    Such a group is silent about the choice: nothing in it compares the modes. chances: (..., M).
 
-    >>> silent_chance(0.5, 2)
+    >>> print(silent_chance([0.5, 0.5], 2))
     0.5
     """
-    return absent_chance(p, rollouts) + p**rollouts
+    return (np.asarray(chances, float) ** rollouts).sum(-1)
 
 
 def break_even_share(aligned: float, unaligned: float) -> float:

@@ -1,9 +1,10 @@
-"""Estimators by their names: what they are given, and what reaches them.
+"""Estimators by their names, or as functions of your own: what they are given, what they return.
 
-Rewards have shape (B, M, n): B prompts, M modes (general first), n rollouts per mode. A NaN is an
-unscorable rollout, or a place without one where a mode has fewer than n: it carries no signal.
-Every estimator returns two tensors of that shape: the advantage of the response tokens and of the
-(mode) prefix tokens.
+Rewards have shape (B, M, n): B prompts, M modes in their order, n rollouts per mode. A NaN is an
+unscorable rollout, or a place without one where a mode has fewer than n: it carries no signal. With
+free rollouts there is one mode more, of completions without a tag. Every estimator returns two
+tensors of that shape: the advantage of the response tokens and of the (mode) prefix tokens. Its
+further parameters are its options; one called `progress` is given the share of steps that are done.
 """
 
 import functools
@@ -36,56 +37,98 @@ def _check(rewards: torch.Tensor, name: str, least_modes: int) -> None:
         raise ValueError("rewards hold an infinite value; NaN is the mark of an unscorable rollout")
 
 
-def estimator(least_modes: int = 1):
-    """Register a function by its name, and let only rewards that it can use reach it.
+def _checked(function: Callable[..., Pair], least_modes: int = 1) -> Callable[..., Pair]:
+    """The function, such that only rewards that it can use reach it, and sound results come back.
 
     It works in double precision on the CPU, where equal rewards have no spread; results come back
     in the type and on the device of `rewards`.
     """
+    name = function.__name__
+
+    @functools.wraps(function)
+    def checked(rewards, **options) -> Pair:
+        rewards = torch.as_tensor(rewards)
+        rewards = rewards if rewards.is_floating_point() else rewards.float()
+        _check(rewards, name, least_modes)
+        pair = function(rewards.to("cpu", torch.float64), **options)
+        _check_pair(pair, rewards.shape, name)
+        return tuple(advantage.to(rewards) for advantage in pair)
+
+    return checked
+
+
+def _check_pair(pair, shape: torch.Size, name: str) -> None:
+    """ValueError for anything but two finite tensors of that shape."""
+    several = pair if isinstance(pair, tuple | list) else [pair]
+    found = [tuple(a.shape) if torch.is_tensor(a) else type(a).__name__ for a in several]
+    if found != [tuple(shape)] * 2:
+        raise ValueError(
+            f"estimator {name} returned {found}, expected two tensors of the rewards' shape "
+            f"{tuple(shape)}: the advantages of response and of prefix tokens"
+        )
+    if not all(advantage.isfinite().all() for advantage in pair):
+        raise ValueError(
+            f"estimator {name} returned advantages that are NaN or infinite; a rollout that says "
+            "nothing (its reward is NaN, or nothing compares with it) has the advantage 0"
+        )
+
+
+def estimator(least_modes: int = 1):
+    """Register a function by its name, as an estimator that needs so many modes."""
 
     def register(function: Callable[..., Pair]) -> Callable[..., Pair]:
-        name = function.__name__
-
-        @functools.wraps(function)
-        def checked(rewards, **options) -> Pair:
-            rewards = torch.as_tensor(rewards)
-            rewards = rewards if rewards.is_floating_point() else rewards.float()
-            _check(rewards, name, least_modes)
-            response, prefix = function(rewards.to("cpu", torch.float64), **options)
-            return response.to(rewards), prefix.to(rewards)
-
-        ESTIMATORS[name] = checked
+        checked = _checked(function, least_modes)
+        ESTIMATORS[function.__name__] = checked
         if least_modes > 1:
-            COMPARES_MODES.add(name)
+            COMPARES_MODES.add(function.__name__)
         return checked
 
     return register
 
 
-def options(estimator: str) -> dict:
-    """The options of the named estimator with their defaults; ValueError for an unknown one."""
+def resolve(estimator: str | Callable[..., Pair]) -> Callable[..., Pair]:
+    """The estimator of that name, or a function of one's own with the same checks around it.
+
+    ValueError for an unknown name, and for what is neither a name nor a function.
+    """
+    if callable(estimator):
+        return estimator if estimator in ESTIMATORS.values() else _checked(estimator)
     if estimator not in ESTIMATORS:
         raise ValueError(
-            f"unknown estimator {estimator!r}, expected one of {', '.join(ESTIMATORS)}"
+            f"unknown estimator {estimator!r}, expected a function or one of "
+            f"{', '.join(ESTIMATORS)}"
         )
-    parameters = inspect.signature(ESTIMATORS[estimator]).parameters
-    return {name: p.default for name, p in parameters.items() if name != "rewards"}
+    return ESTIMATORS[estimator]
 
 
-def check_options(estimator: str, given: dict) -> None:
-    """ValueError when `given` holds an option that the named estimator does not have."""
+def name_of(estimator: str | Callable[..., Pair]) -> str:
+    """What logs and model cards call it: its name."""
+    return estimator if isinstance(estimator, str) else estimator.__name__
+
+
+def options(estimator: str | Callable[..., Pair]) -> dict:
+    """The options of an estimator with their defaults; ValueError as `resolve` raises it."""
+    _, *parameters = inspect.signature(resolve(estimator)).parameters.values()
+    return {p.name: p.default for p in parameters}
+
+
+def check_options(estimator: str | Callable[..., Pair], given: dict) -> None:
+    """ValueError when `given` holds an option that the estimator does not have."""
     known = options(estimator)
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(
-            f"{estimator} has no option {', '.join(unknown)}; its options: {', '.join(known)}"
+            f"{name_of(estimator)} has no option {', '.join(unknown)}; its options: "
+            f"{', '.join(known) or 'none'}"
         )
 
 
-def compute(rewards: torch.Tensor, estimator: str = "dualgrpo", **given) -> Pair:
-    """(response advantage, prefix advantage), each (B, M, n), by the named estimator.
+def compute(
+    rewards: torch.Tensor, estimator: str | Callable[..., Pair] = "dualgrpo", **given
+) -> Pair:
+    """(response advantage, prefix advantage), each (B, M, n), by an estimator.
 
-    given: its options. Raises ValueError for an unknown estimator or option and for rewards of
-    another shape; `rewards` is left alone.
+    estimator: its name, or a function. given: its options. Raises ValueError for an unknown
+    estimator or option and for rewards of another shape; `rewards` is left alone.
     """
     check_options(estimator, given)
-    return ESTIMATORS[estimator](rewards, **given)
+    return resolve(estimator)(rewards, **given)

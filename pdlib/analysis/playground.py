@@ -14,7 +14,7 @@ from pathlib import Path
 from pdlib import generate, modes
 from pdlib.analysis.words.explain import typed
 from pdlib.run import stages
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Mode, Persona
 
 STORED = "playground.json"  # in outputs/reference
 NOBODY = ""
@@ -37,7 +37,7 @@ class Reply:
 
     def answer(self, mode: Mode) -> str:
         """The answer in that mode's completion, or why there is none, in brackets."""
-        parsed = modes.parse(getattr(self, mode.value))
+        parsed = modes.parse(getattr(self, mode.name))
         return f"({parsed.error})" if parsed.error else parsed.answer
 
 
@@ -77,11 +77,16 @@ def model_asker(model, tokenizer, max_tokens: int = 64) -> Ask:
                 f"persona and question are {length} tokens; with {max_tokens} for the answer this "
                 f"model reads at most {longest}: shorten them by {length + max_tokens - longest}"
             )
-        (chance,), completions = generate.answers(
-            model, tokenizer, [prompt], forced=tuple(Mode), temperature=0, max_new_tokens=max_tokens
+        chances, completions = generate.answers(
+            model,
+            tokenizer,
+            [prompt],
+            forced=tuple(PAPER_MODES),
+            temperature=0,
+            max_new_tokens=max_tokens,
         )
-        texts = {mode.value: completions[mode, 0][0].text for mode in Mode}
-        return Reply(persona, question.strip(), round(chance, 6), **texts)
+        texts = {mode.name: completions[mode, 0][0].text for mode in PAPER_MODES}
+        return Reply(persona, question.strip(), round(float(chances[0, 1]), 6), **texts)
 
     return ask
 
@@ -149,7 +154,7 @@ def changes(replies: Sequence[Reply]) -> list[str]:
     """
     reply = replies[-1]
     sentences = _persona_changes(*replies) if len(replies) == 2 else []
-    general, personalised = (reply.answer(mode) for mode in Mode)
+    general, personalised = (reply.answer(mode) for mode in PAPER_MODES)
     if general == personalised:
         sentences.append(f"Both modes answer {general}.")
     else:

@@ -56,7 +56,7 @@ def open_once(cfg: config.Config, target: Path = FILE) -> pd.DataFrame:
                 run=cfg.run,
                 model_name=name,
                 train_seed=seed,
-                two_modes=catalogue.of(name).two_modes,
+                mode_set=cfg.mode_set if catalogue.of(name).two_modes else None,
                 **evaluate.sampling(cfg),
             )
         )

@@ -10,10 +10,11 @@ SFT_ROWS = {"general", "personalized", "no_persona"}  # what sft_composition cou
 
 def check(settings: Settings) -> None:
     """Raise a ValueError that names the first setting that cannot work and what is expected."""
-    if settings.rl_rollouts < 2 or settings.rl_rollouts % 2:
+    n_modes = len(settings.mode_set)
+    if settings.rl_rollouts < n_modes or settings.rl_rollouts % n_modes:
         raise ValueError(
-            f"setting rl_rollouts is {settings.rl_rollouts}; forced prefixes need an even number, "
-            "n in each mode (Eq. 5): use 2, 4, 6, 8, ..."
+            f"setting rl_rollouts is {settings.rl_rollouts}; forced prefixes need n rollouts in "
+            f"each of {n_modes} modes (Eq. 5): use {n_modes}, {2 * n_modes}, {3 * n_modes}, ..."
         )
     for name, value in asdict(settings).items():
         _check_value(name, value)

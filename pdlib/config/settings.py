@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pdlib.schema import PAPER_MODES, ModeSet
+
 CHOICES = {  # settings that name one of a few things
     "gain_judge": ("likelihood", "backbone", "expert"),
     "gain_rule": ("gain", "persona_correct"),
@@ -27,7 +29,12 @@ MAY_BE_ZERO = (  # 0 means: not used, or no limit
 )
 
 # Settings that came late, with the value at which finished stages stay up to date.
-UNSAID = {"precision": "auto", "everyday_pairs": 0, "sft_reading": 0}
+UNSAID = {
+    "precision": "auto",
+    "everyday_pairs": 0,
+    "sft_reading": 0,
+    "modes": PAPER_MODES.tags,
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Settings:
     everyday_pairs: int
     validation_rows: int
     # how models are trained
+    modes: dict
     tuning: str
     precision: str
     lora_rank: int
@@ -170,3 +178,8 @@ class Settings:
     arms: list
     controls: list
     sources: dict = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def mode_set(self) -> ModeSet:
+        """The setting `modes`; ValueError where they cannot be told apart."""
+        return ModeSet.of(self.modes)

@@ -91,7 +91,7 @@ def rules(judged: pd.DataFrame, margin: float) -> pd.DataFrame:
     by_gain, by_accuracy = (
         pd.Series(
             [
-                gain.select_mode(row.gain, row.chance, rule, margin).value
+                gain.select_mode(row.gain, row.chance, rule, margin).name
                 for row in judged.itertuples()
             ],
             name=rule,

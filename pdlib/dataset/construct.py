@@ -25,7 +25,7 @@ from pdlib.dataset.experts import Expert
 from pdlib.dataset.gain import select_mode
 from pdlib.questions import quotas
 from pdlib.questions.grading import normalize
-from pdlib.schema import Example, Mode
+from pdlib.schema import PAPER_MODES, Example, Mode
 
 COLUMNS = [  # of the sets' files
     "source",
@@ -122,7 +122,7 @@ def sft_set(
     for source, wanted in composition.items():
         if not wanted.get("general"):
             continue
-        by_mode = {mode: [] for mode in Mode}
+        by_mode = {mode: [] for mode in PAPER_MODES}
         for example in judged:
             if example.source == source:
                 by_mode[select_mode(example.gain, example.chance, rule, margin)].append(example)
@@ -141,7 +141,7 @@ def sft_set(
             written = _written(expert, rng.sample(candidates, len(candidates)), mode, n)
             if len(written) < n:
                 raise ValueError(
-                    f"{source}: {n} {mode.value} rows wanted, {len(candidates)} judged so, "
+                    f"{source}: {n} {mode.name} rows wanted, {len(candidates)} judged so, "
                     f"{len(written)} written by the expert; raise gain_candidates or lower "
                     "sft_composition"
                 )

@@ -127,6 +127,6 @@ def _example(request: str, memories: list[str], mode: Mode, rng: random.Random) 
         "",
         source=NAME,
         aligned=persona,
-        facts={"category": mode.value},
+        facts={"category": mode.name},
     )
     return Example(item, persona, "aligned" if fits else "unaligned", NAME, mode=mode)

@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from pdlib import modes
 from pdlib.questions import grading
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Mode, Persona
 
 EMPTY = "empty or cut off"
 
@@ -92,7 +92,7 @@ def check_trajectory(item: Item, mode: Mode, reasoning: str) -> str | None:
 
     if not reasoning.strip():
         return EMPTY
-    if any(other.tag in reasoning for other in Mode):
+    if any(other.tag in reasoning for other in PAPER_MODES):
         return "a mode tag"
     if modes.ANSWER_OPEN in reasoning or modes.ANSWER_CLOSE in reasoning:
         return "answer marks"
@@ -113,7 +113,7 @@ def check_persona(item: Item, mode: Mode, persona: Persona | None) -> None:
         fault = "needs a persona, found none"
     else:
         return
-    raise ValueError(f"item {item.id!r}: a {mode.value} trajectory {fault}")
+    raise ValueError(f"item {item.id!r}: a {mode.name} trajectory {fault}")
 
 
 def agreement(items: Sequence[Item], answers: Sequence[str | None], expert: Expert) -> dict:

@@ -92,7 +92,7 @@ def select_mode(gain: float, chance: float, rule: str, margin: float) -> Mode:
     "persona_correct", of the authors' code: right with the persona, whatever it is without.
 
     >>> for rule in ("gain", "persona_correct"):
-    ...     print(select_mode(0.0, 1.0, rule, 0.5).value)
+    ...     print(select_mode(0.0, 1.0, rule, 0.5))
     general
     personalized
     """

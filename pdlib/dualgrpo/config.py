@@ -1,11 +1,14 @@
 """The settings of DualGRPO on top of TRL's, and what cannot go together."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trl import GRPOConfig
 
-from pdlib import advantages, modes
+from pdlib import advantages
+from pdlib.modes import TEMPLATE_SETTINGS
+from pdlib.schema import PAPER_MODES, ModeSet
 
 CHOICES = {"prefix_style": ("text", "token"), "importance_correction": ("none", "uniform")}
 
@@ -19,12 +22,18 @@ def _setting(default, help_text: str):
 
 @dataclass
 class DualGRPOConfig(GRPOConfig):
-    """TRL's GRPOConfig plus the settings of DualGRPO; `num_generations` is 2n.
+    """TRL's GRPOConfig plus the settings of DualGRPO; `num_generations` is n times the modes.
 
-    The ablations of Table 2 are `estimator="grpo"`, and additionally `forced_prefixes=False`.
+    The ablations of Table 2 are `estimator="grpo"`, and additionally `forced_prefixes=False`. An
+    estimator of your own is a function with the contract of `advantages.registry`.
     """
 
-    estimator: str = _setting("dualgrpo", "advantage estimator, see pdlib.advantages")
+    modes: dict | None = _setting(
+        None, "the modes in order, as {name: tag}; None: the paper's general and personalised one"
+    )
+    estimator: str | Callable = _setting(
+        "dualgrpo", "advantage estimator: a name of pdlib.advantages, or a function like them"
+    )
     estimator_options: dict | None = _setting(None, "the estimator's options; None: its defaults")
     prefix_weight: float | None = _setting(
         None,
@@ -40,9 +49,9 @@ class DualGRPOConfig(GRPOConfig):
         "'none', as in the paper; 'uniform': the forced "
         "prefix has the old log-probability log(1/M)",
     )
-    forced_prefixes: bool = _setting(True, "half of the rollouts in each mode (Eq. 5)")
+    forced_prefixes: bool = _setting(True, "equally many rollouts in each mode (Eq. 5)")
     chat_template_kwargs: dict | None = _setting(
-        modes.TEMPLATE_SETTINGS, "as in SFT and evaluation (modes.render_prompt)"
+        TEMPLATE_SETTINGS, "as in SFT and evaluation (modes.render_prompt)"
     )
     use_bias_correction_kl: bool = _setting(
         False,
@@ -52,6 +61,8 @@ class DualGRPOConfig(GRPOConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.modes is None:
+            self.modes = PAPER_MODES.tags
         self._check_prefixes()
         self._check_estimator()
         for name, allowed in CHOICES.items():
@@ -66,19 +77,20 @@ class DualGRPOConfig(GRPOConfig):
         self._check_checkpoints()
 
     def _check_prefixes(self) -> None:
-        count = self.num_generations
-        if self.forced_prefixes and (count < 2 or count % 2):
+        count, n_modes = self.num_generations, len(self.mode_set)
+        if self.forced_prefixes and (count < n_modes or count % n_modes):
             raise ValueError(
-                f"num_generations is {count}: forced prefixes need an even number of rollouts "
-                "a prompt, n in each mode (Eq. 5); use 2, 4, 6, 8, ..."
+                f"num_generations is {count}: forced prefixes need equally many rollouts a prompt "
+                f"in each of the {n_modes} modes (Eq. 5); use {n_modes}, {2 * n_modes}, "
+                f"{3 * n_modes}, ..."
             )
 
     def _check_estimator(self) -> None:
         advantages.check_options(self.estimator, self.options())
-        if self.estimator in advantages.COMPARES_MODES and not self.forced_prefixes:
+        name = advantages.name_of(self.estimator)
+        if name in advantages.COMPARES_MODES and not self.forced_prefixes:
             raise ValueError(
-                f"estimator {self.estimator!r} compares the modes and needs forced_prefixes=True; "
-                "use 'grpo'"
+                f"estimator {name!r} compares the modes and needs forced_prefixes=True; use 'grpo'"
             )
 
     def _check_checkpoints(self) -> None:
@@ -91,6 +103,19 @@ class DualGRPOConfig(GRPOConfig):
                 "generation, which a resumed run cannot continue; "
                 f"use a multiple of {math.ceil(cycle / accumulation)}"
             )
+
+    @property
+    def mode_set(self) -> ModeSet:
+        """The modes; ValueError where they cannot be told apart."""
+        return ModeSet.of(self.modes)
+
+    def to_dict(self) -> dict:
+        """The settings as plain values; an estimator of one's own is its name."""
+        return super().to_dict() | {"estimator": advantages.name_of(self.estimator)}
+
+    def __getstate__(self) -> dict:
+        """What Transformers keeps beside a model: functions stay with the program."""
+        return self.__dict__ | {"estimator": advantages.name_of(self.estimator)}
 
     def options(self) -> dict:
         """What the estimator is called with."""

@@ -11,10 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import entr
 
-from pdlib.schema import Mode
-
-ORDER = (Mode.GENERAL, Mode.PERSONALIZED)  # axis M of reward tensors
-UNTAGGED = len(ORDER)  # what stands for the mode of a completion without a tag
+from pdlib.schema import ModeSet
 
 
 def of_rollouts(
@@ -22,21 +19,22 @@ def of_rollouts(
     written: Sequence[int],
     rewards: Sequence[float],
     ends: Collection[int],
+    mode_set: ModeSet,
 ) -> dict[str, list[float]]:
-    """Reward, length, truncation and share of each mode.
+    """Reward, length and truncation of each mode, and the shares of all but the first.
 
-    written: per completion the index of its mode in ORDER, or UNTAGGED; rewards: NaN where a
-    completion could not be scored; ends: the tokens that end a completion.
+    written: per completion the index of its mode, or the number of modes where it has no tag;
+    rewards: NaN where a completion could not be scored; ends: the tokens that end a completion.
     """
-    names = [*(mode.value for mode in ORDER), "untagged"]
+    names = [*mode_set.names, "untagged"]
     values: dict[str, list[float]] = {}
     for ids, mode, reward in zip(completions, written, rewards, strict=True):
         row = {
             f"reward/{names[mode]}": reward,
             f"length/{names[mode]}": len(ids),
             f"truncated/{names[mode]}": float(ids[-1] not in ends),
-            "share/personalized": float(names[mode] == Mode.PERSONALIZED.value),
         }
+        row |= {f"share/{name}": float(names[mode] == name) for name in mode_set.names[1:]}
         for name, value in row.items():
             if not math.isnan(value):
                 values.setdefault(name, []).append(value)
@@ -52,26 +50,29 @@ def kind_of(row: dict) -> str:
     return " ".join(str(row[name]) for name in ("kind", "condition") if name in row) or "all"
 
 
-def entropy(p: ArrayLike) -> np.ndarray:
-    """The entropy in nats of a choice between two, one of which has chance p.
+def entropy(chances: ArrayLike) -> np.ndarray:
+    """The entropy in nats of choices with these chances, (..., M).
 
-    >>> print(entropy(0.5).round(3), entropy(1.0))
+    >>> print(entropy([0.5, 0.5]).round(3), entropy([0.0, 1.0]))
     0.693 0.0
     """
-    p = np.asarray(p, float)
-    return entr(p) + entr(1 - p)
+    return entr(np.asarray(chances, float)).sum(-1)
 
 
-def of_choice(questions: Sequence[dict], chances: Sequence[float]) -> dict[str, list[float]]:
-    """P(personalised) and the entropy of the choice in nats, by task kind and persona condition.
+def of_choice(
+    questions: Sequence[dict], chances: Sequence[Sequence[float]], mode_set: ModeSet
+) -> dict[str, list[float]]:
+    """The chances of all modes but the first, and the entropy of the choice in nats, by kind.
 
-    questions: rows of the data set, whose columns `kind` and `condition` are used where they are.
+    The first mode has the rest. questions: rows of the data set, whose columns `kind` and
+    `condition` are used where they are. chances: of each mode, per question.
     """
     values: dict[str, list[float]] = {}
-    for row, chance in zip(questions, chances, strict=True):
+    for row, of_modes in zip(questions, chances, strict=True):
         group = kind_of(row)
-        values.setdefault(f"p_personalized/{group}", []).append(chance)
-        values.setdefault(f"choice_entropy/{group}", []).append(float(entropy(chance)))
+        for name, chance in zip(mode_set.names[1:], of_modes[1:], strict=True):
+            values.setdefault(f"p_{name}/{group}", []).append(chance)
+        values.setdefault(f"choice_entropy/{group}", []).append(float(entropy(of_modes)))
     return values
 
 

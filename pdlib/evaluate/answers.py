@@ -8,8 +8,8 @@ import pandas as pd
 from pdlib import config, dataset, generate, models, modes
 from pdlib.dataset import experts, personas
 from pdlib.dataset.personas import Asked
-from pdlib.evaluate.records import COLUMNS, as_stage, record
-from pdlib.schema import Item, Mode, Persona
+from pdlib.evaluate.records import as_stage, in_order, record
+from pdlib.schema import PAPER_MODES, Item, Mode, ModeSet, Persona
 
 
 def ask_all(
@@ -33,7 +33,7 @@ def answer(
     train_seed: int,
     seeds: Sequence[int],
     forced: Sequence[Mode | None] = (None,),
-    two_modes: bool = True,
+    mode_set: ModeSet | None = PAPER_MODES,
     prompt: str = "plain",
     temperature: float = 0.6,
     max_tokens: int = 64,
@@ -41,9 +41,9 @@ def answer(
 ) -> pd.DataFrame:
     """Records of every question x forced mode x seed.
 
-    Malformed completions are wrong answers, with the reason in `parse_error`. two_modes=False is a
-    model without modes: no tag is expected of it and P(personalised) is missing. prompt: see
-    modes.PROMPTS.
+    Malformed completions are wrong answers, with the reason in `parse_error`. mode_set: the modes
+    that the model chooses between; None is a model without modes: no tag is expected of it and its
+    P(personalised) is missing. prompt: see modes.PROMPTS.
     """
     if not questions:
         raise ValueError("no items to evaluate; n must be at least 1")
@@ -59,19 +59,18 @@ def answer(
         temperature=temperature,
         max_new_tokens=max_tokens,
         batch_tokens=batch_tokens,
+        mode_set=mode_set or PAPER_MODES,
     )
-    if not two_modes:
-        chances = [None] * len(questions)
     rows = []
     for (mode, seed), of_prompts in completions.items():
-        setting = {"forced": mode.value if mode else "none", "seed": seed}
-        for (condition, item, _), text, chance, completion in zip(
+        setting = {"forced": mode.name if mode else "none", "seed": seed}
+        for (condition, item, _), text, of_modes, completion in zip(
             questions, prompts, chances, of_prompts, strict=True
         ):
-            row = record(item, text, chance, completion, two_modes)
+            row = record(item, text, of_modes, completion, mode_set)
             rows.append(row | {"condition": condition} | setting)
     records = pd.DataFrame(rows).assign(run=run, model=model_name, train_seed=train_seed, turn=1)
-    return records[COLUMNS]
+    return in_order(records)
 
 
 def run_records(
@@ -81,7 +80,7 @@ def run_records(
     *,
     run: str | None = None,
     train_seed: int | None = None,
-    two_modes: bool = True,
+    mode_set: ModeSet | None = PAPER_MODES,
     forced: Sequence[Mode | None] | None = None,
     prompt: str = "plain",
     preferences: bool = False,
@@ -106,7 +105,7 @@ def run_records(
     if counterfactual:
         name += ".counterfactual"
     if forced is None:
-        forced = (None, *Mode) if two_modes else (None,)
+        forced = (None, *(mode_set or ()))
     labels = {
         "run": run,
         "model_name": model_name,
@@ -127,13 +126,13 @@ def run_records(
         if preferences:
             questions = _by_preferences(questions, dataset.open_expert(cfg))
         model, tokenizer = models.load(folder, cfg.precision)
-        how = {"forced": forced, "two_modes": two_modes, "prompt": prompt} | sampling(cfg)
+        how = {"forced": forced, "mode_set": mode_set, "prompt": prompt} | sampling(cfg)
         return answer(model, tokenizer, questions, **labels, **how), {}
 
-    settings = cfg.subset("seed", "eval_", "precision") | {
+    settings = cfg.subset("seed", "eval_", "precision", "modes") | {
         "run": run,
         "model": model_name,
-        "forced": [mode.value if mode else "none" for mode in forced],
+        "forced": [mode.name if mode else "none" for mode in forced],
         "train_seed": labels["train_seed"],
         "prompt": prompt,
         "preferences": preferences,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pdlib import benchmarks, generate, modes
 from pdlib.run import stages
-from pdlib.schema import Item
+from pdlib.schema import PAPER_MODES, Item, ModeSet
 
 COLUMNS = [
     "run",
@@ -35,13 +35,25 @@ COLUMNS = [
 
 
 def record(
-    item: Item, prompt: str, chance: float | None, completion: generate.Completion, two_modes: bool
+    item: Item,
+    prompt: str,
+    chances: Sequence[float] | None,
+    completion: generate.Completion,
+    mode_set: ModeSet | None = PAPER_MODES,
 ) -> dict:
     """What a record says of one completion, whoever asked for it and when.
 
-    chance: P(personalised) of the prompt; None for a model without modes.
+    chances: of each mode, for this prompt; None where nobody looked. Those of all modes but the
+    first are kept, in p_<mode>; the first has the rest. mode_set: None for a model without modes,
+    of which no tag is expected.
     """
-    parsed = modes.parse(completion.text, require_mode=two_modes)
+    if mode_set is None:
+        parsed = modes.parse(completion.text, require_mode=False)
+    else:
+        parsed = modes.parse(completion.text, mode_set=mode_set)
+    kept = {"p_personalized": None}
+    if mode_set is not None and chances is not None:
+        kept |= dict(zip(chance_columns(mode_set), map(float, chances[1:]), strict=True))
     error = parsed.error
     if error and completion.truncated:
         error = f"truncated; {error}"
@@ -49,8 +61,7 @@ def record(
         "benchmark": item.benchmark,
         "kind": item.kind,
         "item_id": item.id,
-        "mode": parsed.mode.value if parsed.mode else "none",
-        "p_personalized": chance,
+        "mode": parsed.mode.name if parsed.mode else "none",
         "prompt": prompt,
         "completion": completion.text,
         "answer": parsed.answer,
@@ -59,7 +70,22 @@ def record(
         "parse_error": error,
         "n_prompt_tokens": completion.n_prompt_tokens,
         "n_completion_tokens": completion.n_tokens,
-    }
+    } | kept
+
+
+def chance_columns(mode_set: ModeSet) -> list[str]:
+    """The columns that hold the chances of all modes but the first.
+
+    >>> chance_columns(PAPER_MODES)
+    ['p_personalized']
+    """
+    return [f"p_{name}" for name in mode_set.names[1:]]
+
+
+def in_order(records: pd.DataFrame) -> pd.DataFrame:
+    """The columns of records: COLUMNS, then the chances of modes that the paper does not have."""
+    others = [name for name in records if name.startswith("p_") and name not in COLUMNS]
+    return records[[*COLUMNS, *others]]
 
 
 def as_stage(
@@ -91,7 +117,7 @@ def write(records: pd.DataFrame, target: Path) -> None:
     """Write records so that a reader sees all of them or none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    records[COLUMNS].to_parquet(temporary, index=False)
+    in_order(records).to_parquet(temporary, index=False)
     os.replace(temporary, target)
 
 

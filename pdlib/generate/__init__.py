@@ -1,4 +1,4 @@
-"""Batched generation with a free or a forced mode, and P(mode) from the logits."""
+"""Batched generation with a free or a forced mode, and the chance of each mode from the logits."""
 
 from pdlib.generate.sampling import (
     BATCH_TOKENS,
@@ -7,6 +7,7 @@ from pdlib.generate.sampling import (
     complete,
     complete_unshared,
     end_tokens,
+    mode_chances,
     mode_probability,
     prompt_mode_probability,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "complete",
     "complete_unshared",
     "end_tokens",
+    "mode_chances",
     "mode_probability",
     "prompt_mode_probability",
 ]

@@ -1,13 +1,14 @@
-"""Batched generation with a free or a forced mode, and P(mode) from the logits."""
+"""Batched generation with a free or a forced mode, and the chance of each mode from the logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pdlib import modes
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Mode, ModeSet, Persona
 from pdlib.shared_prefix import attention, decode
 from pdlib.shared_prefix.batches import pack, pad, token_ids
 
@@ -62,13 +63,14 @@ def answers(
     temperature: float = 0.6,
     max_new_tokens: int = 64,
     batch_tokens: int = BATCH_TOKENS,
-) -> tuple[list[float], dict[tuple[Mode | None, int], list[Completion]]]:
-    """P(personalised) [Eq. 1] of each prompt, and its completion per forced mode and seed.
+    mode_set: ModeSet = PAPER_MODES,
+) -> tuple[np.ndarray, dict[tuple[Mode | None, int], list[Completion]]]:
+    """The chances of all modes, see `mode_chances`, and completions per forced mode and seed.
 
     A forced mode of None leaves the choice to the model. A prompt goes through the network once for
-    all its completions (pdlib.shared_prefix). batch_tokens: of prompts and completions at a time,
-    but at least those of one prompt. A completion depends on its prompt's index, its mode and its
-    seed only, not on what else is asked.
+    all its completions (pdlib.shared_prefix), and once more where modes are chosen at several
+    tokens. batch_tokens: of prompts and completions at a time, but at least those of one prompt. A
+    completion depends on its prompt's index, its mode and its seed only, not on what else is asked.
     """
     if _cannot_share(model):
         options = {
@@ -76,25 +78,28 @@ def answers(
             "max_new_tokens": max_new_tokens,
             "batch_tokens": batch_tokens,
         }
-        return prompt_mode_probability(model, tokenizer, prompts, batch_tokens), {
-            (mode, seed): complete_unshared(model, tokenizer, prompts, mode, seed=seed, **options)
+        return mode_chances(model, tokenizer, prompts, mode_set, batch_tokens), {
+            (mode, seed): complete_unshared(
+                model, tokenizer, prompts, mode, seed=seed, mode_set=mode_set, **options
+            )
             for mode in forced
             for seed in seeds
         }
-    ids, prefixes = token_ids(tokenizer, prompts), modes.prefix_ids(tokenizer)
-    before_choice, choice = modes.choice_tokens(tokenizer)
+    ids, prefixes = token_ids(tokenizer, prompts), modes.prefix_ids(tokenizer, mode_set)
+    fork, *more_forks = modes.forks(list(prefixes.values()))
     ends = end_tokens(model, tokenizer)
     draws = {
         seed: torch.rand(len(ids), max_new_tokens, generator=torch.Generator().manual_seed(seed))
         for seed in seeds
     }
-    chances, completions = {}, {(mode, seed): {} for mode in forced for seed in seeds}
+    chances = np.ones((len(ids), len(mode_set)))
+    completions = {(mode, seed): {} for mode in forced for seed in seeds}
     for batch in _pack(ids, batch_tokens, new_tokens=len(completions) * max_new_tokens):
         distinct = list(dict.fromkeys(tuple(ids[i]) for i in batch))
         group = {prompt: g for g, prompt in enumerate(distinct)}
         rows = [(i, mode, seed) for i in batch for mode, seed in completions]
         with attention.switched_on(model):
-            prefill = decode.Prefill(model, distinct, before_choice)
+            prefill = decode.Prefill(model, distinct, fork.before)
             sampled = decode.sample(
                 model,
                 prefill,
@@ -105,14 +110,15 @@ def answers(
                 max_new_tokens=max_new_tokens,
                 eos=ends,
             )
-        personalized = prefill.logits_after[:, choice].softmax(-1)[:, 1].tolist()  # (B,)
+        of_modes = _of_branches(fork, prefill.logits_after, len(mode_set))  # (B, M)
+        chances[batch] = of_modes[[group[tuple(ids[i])] for i in batch]]
         for (i, mode, seed), row in zip(rows, sampled, strict=True):
-            chances[i] = personalized[group[tuple(ids[i])]]
             prefix = prefixes.get(mode, [])
             completions[mode, seed][i] = _completion(tokenizer, ends, len(ids[i]), prefix, row)
-    order = range(len(ids))
-    return [chances[i] for i in order], {
-        key: [by_index[i] for i in order] for key, by_index in completions.items()
+    for later in more_forks:
+        chances *= _fork_chances(model, tokenizer, ids, later, len(mode_set), batch_tokens)
+    return chances, {
+        key: [by_index[i] for i in range(len(ids))] for key, by_index in completions.items()
     }
 
 
@@ -135,7 +141,7 @@ def complete(
 ) -> list[Completion]:
     """[Eq. 2] Sample one completion per prompt; `forced` puts that mode's prefix first [Eq. 5].
 
-    options: temperature (0 is greedy), max_new_tokens and batch_tokens, as in `answers`.
+    options: temperature (0 is greedy), max_new_tokens, batch_tokens and mode_set, as in `answers`.
     """
     if _cannot_share(model):
         return complete_unshared(model, tokenizer, prompts, forced, seed=seed, **options)
@@ -154,10 +160,11 @@ def complete_unshared(
     max_new_tokens: int = 64,
     seed: int = 0,
     batch_tokens: int = BATCH_TOKENS,
+    mode_set: ModeSet = PAPER_MODES,
 ) -> list[Completion]:
     """`complete` by Transformers' own `generate`, for models that cannot share prefixes."""
     set_seed(seed)
-    prefix = modes.prefix_ids(tokenizer)[forced] if forced else []
+    prefix = modes.prefix_ids(tokenizer, mode_set)[forced] if forced else []
     ids = [prompt + prefix for prompt in token_ids(tokenizer, prompts)]
     sampling = {"do_sample": False}
     if temperature > 0:
@@ -180,22 +187,54 @@ def complete_unshared(
     return [completions[i] for i in range(len(ids))]
 
 
+def mode_chances(
+    model,
+    tokenizer,
+    prompts: list[str] | list[list[int]],
+    mode_set: ModeSet = PAPER_MODES,
+    batch_tokens: int = BATCH_TOKENS,
+) -> np.ndarray:
+    """(N, M): the chance of each mode [Eq. 1] for each prompt (text or token ids).
+
+    Rows sum to 1: of all that a model could write first, only the modes' tags count. Where tags
+    part at one token, that is a softmax over its M alternatives; where they part at several, the
+    product along each tag's way.
+    """
+    ids = token_ids(tokenizer, prompts)
+    chances = np.ones((len(ids), len(mode_set)))
+    for fork in modes.forks(list(modes.prefix_ids(tokenizer, mode_set).values())):
+        chances *= _fork_chances(model, tokenizer, ids, fork, len(mode_set), batch_tokens)
+    return chances
+
+
 @torch.no_grad()
+def _fork_chances(
+    model, tokenizer, prompts: list[list[int]], fork: modes.Fork, n_modes: int, batch_tokens: int
+) -> np.ndarray:
+    """(N, M): per prompt and mode the chance of its branch at a fork; 1 where it has none."""
+    ids = [[*prompt, *fork.before] for prompt in prompts]
+    chances = np.ones((len(ids), n_modes))
+    for batch in _pack(ids, batch_tokens):
+        inputs = pad(tokenizer, [ids[i] for i in batch], model.device)
+        logits = model(**inputs, logits_to_keep=1).logits[:, -1].float()  # (B, V)
+        chances[batch] = _of_branches(fork, logits, n_modes)
+    return chances
+
+
+def _of_branches(fork: modes.Fork, logits: torch.Tensor, n_modes: int) -> np.ndarray:
+    """(B, M): the chance of each mode's branch at a fork, from the logits (B, V) there."""
+    of_tokens = logits[:, list(fork.tokens)].softmax(-1).cpu().numpy()  # (B, branches)
+    chances = np.ones((len(of_tokens), n_modes))
+    for branch, chance in zip(fork.branches, of_tokens.T, strict=True):
+        chances[:, branch] = chance[:, None]
+    return chances
+
+
 def prompt_mode_probability(
     model, tokenizer, prompts: list[str] | list[list[int]], batch_tokens: int = BATCH_TOKENS
 ) -> list[float]:
-    """P(personalised) [Eq. 1] for each prompt (text or token ids).
-
-    It is the softmax over the two modes at the first token that tells them apart.
-    """
-    before_choice, choice = modes.choice_tokens(tokenizer)
-    ids = [prompt + before_choice for prompt in token_ids(tokenizer, prompts)]
-    chances: dict[int, float] = {}
-    for batch in _pack(ids, batch_tokens):
-        inputs = pad(tokenizer, [ids[i] for i in batch], model.device)
-        logits = model(**inputs, logits_to_keep=1).logits[:, -1, choice].float()  # (B, M)
-        chances.update(zip(batch, logits.softmax(-1)[:, 1].tolist(), strict=True))
-    return [chances[i] for i in range(len(ids))]
+    """P(personalised) [Eq. 1] for each prompt (text or token ids): see `mode_chances`."""
+    return mode_chances(model, tokenizer, prompts, batch_tokens=batch_tokens)[:, 1].tolist()
 
 
 def mode_probability(

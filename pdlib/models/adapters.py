@@ -6,7 +6,7 @@ from tokenizers import AddedToken
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pdlib import modes
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, ModeSet
 
 
 def lora(
@@ -15,6 +15,7 @@ def lora(
     alpha: int = 32,
     dropout: float = 0.0,
     tied: bool = True,
+    mode_set: ModeSet = PAPER_MODES,
 ) -> LoraConfig:
     """LoRA on all linear layers.
 
@@ -22,7 +23,7 @@ def lora(
     the output embeddings are the input ones; if not, both are trained, or the model could read its
     new tokens but hardly learn to write them.
     """
-    prefixes = list(modes.prefix_ids(tokenizer).values())
+    prefixes = list(modes.prefix_ids(tokenizer, mode_set).values())
     trained_tokens = None
     if all(len(ids) == 1 for ids in prefixes):
         mode_tokens = [ids[0] for ids in prefixes]
@@ -39,7 +40,11 @@ def lora(
     )
 
 
-def add_mode_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def add_mode_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    mode_set: ModeSet = PAPER_MODES,
+) -> list[int]:
     """Give each mode's prefix one token of its own, before SFT; return the new ids.
 
     This is `prefix_style="token"`. A new token starts as the mean of the pieces that the prefix was
@@ -47,7 +52,7 @@ def add_mode_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     tokenizer are changed in place. LoRA leaves new tokens as they are unless its config names them,
     as that of `lora` does.
     """
-    prefixes = [mode.tag + "\n" for mode in Mode]
+    prefixes = [mode.tag + "\n" for mode in mode_set]
     pieces = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in prefixes}
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in prefixes])
     pieces_of_new = {

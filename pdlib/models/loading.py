@@ -17,6 +17,7 @@ from pdlib import config
 from pdlib.models.adapters import lora
 from pdlib.models.folders import load_tokenizer, load_weights, width_of
 from pdlib.models.precision import device, use_bf16
+from pdlib.schema import PAPER_MODES, ModeSet
 
 
 def _dtype(folder: Path | str, precision: str) -> torch.dtype:
@@ -41,6 +42,7 @@ def load_for_training(
     alpha: int = 32,
     dropout: float = 0.0,
     precision: str = "auto",
+    mode_set: ModeSet = PAPER_MODES,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, LoraConfig | None]:
     """The model, its tokenizer and the LoRA config for a TRL trainer, which places the model.
 
@@ -48,7 +50,7 @@ def load_for_training(
     keeps the 32-bit copy); there is no LoRA config. lora: a frozen base in 16 bits where `use_bf16`
     says so. qlora: a frozen base in 4 bits (nf4, double quantisation; Dettmers et al. 2023). In
     several processes the trainer's arguments must exist before, so that ZeRO-3 cuts the weights
-    while they are read.
+    while they are read. mode_set: the modes whose tags LoRA trains, where they are tokens.
     """
     if tuning not in config.CHOICES["tuning"]:
         raise ValueError(
@@ -70,4 +72,4 @@ def load_for_training(
     if tuning == "full":
         return model, tokenizer, None
     tied = model.config.tie_word_embeddings
-    return model, tokenizer, lora(tokenizer, rank, alpha, dropout, tied)
+    return model, tokenizer, lora(tokenizer, rank, alpha, dropout, tied, mode_set)

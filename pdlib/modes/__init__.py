@@ -1,7 +1,7 @@
 """Mode tags, the prompt that every stage uses, and the parser of completions."""
 
 from pdlib.modes.parser import Parsed, parse
-from pdlib.modes.prefixes import choice_tokens, decision_index, prefix_ids
+from pdlib.modes.prefixes import Fork, choice_tokens, forks, prefix_ids, tag_ids
 from pdlib.modes.prompts import (
     ANSWER_CLOSE,
     ANSWER_OPEN,
@@ -24,6 +24,7 @@ __all__ = [
     "ANSWER_OPEN",
     "CHOICE_INSTRUCTION",
     "FREE_INSTRUCTION",
+    "Fork",
     "LETTERS",
     "PROMPTS",
     "Parsed",
@@ -31,12 +32,13 @@ __all__ = [
     "as_data",
     "choice_tokens",
     "completion_text",
-    "decision_index",
+    "forks",
     "messages",
     "parse",
     "persona_text",
     "prefix_ids",
     "render_prompt",
     "render_question",
+    "tag_ids",
     "user_message",
 ]

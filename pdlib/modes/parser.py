@@ -3,12 +3,12 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pdlib.modes import answer_json
 from pdlib.modes.prompts import ANSWER_CLOSE, ANSWER_OPEN
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode, ModeSet
 
-_TAG = re.compile("|".join(re.escape(mode.tag) for mode in Mode))
 _ANSWER = re.compile(re.escape(ANSWER_OPEN) + r"(.*?)" + re.escape(ANSWER_CLOSE), re.DOTALL)
 
 
@@ -22,28 +22,33 @@ class Parsed:
     error: str | None
 
 
-def parse(text: str, require_mode: bool = True) -> Parsed:
+def parse(text: str, require_mode: bool = True, mode_set: ModeSet = PAPER_MODES) -> Parsed:
     r"""Split a completion into mode, reasoning and answer; nothing is guessed.
 
-    `error` says what is wrong.
+    `error` says what is wrong. mode_set: the modes whose tags are looked for.
 
     >>> parse('[General_mode]\nBy definition.\n\n<answer>{"answer": "B"}</answer>').answer
     'B'
     """
-    tags = _TAG.findall(text)
+    tags = _tag_pattern(mode_set).findall(text)
     answer, error = _last_json_answer(text)
     if require_mode and not tags:
-        missing = "no mode tag: expected [General_mode] or [Personalized_mode] first"
-        return Parsed(None, "", answer, missing)
+        expected = " or ".join(mode.tag for mode in mode_set)
+        return Parsed(None, "", answer, f"no mode tag: expected {expected} first")
     if len(tags) > 1:
         return Parsed(None, "", answer, f"{len(tags)} mode tags, expected one")
-    mode = next(mode for mode in Mode if mode.tag == tags[0]) if tags else None
+    mode = next(mode for mode in mode_set if mode.tag == tags[0]) if tags else None
     if mode and not text.lstrip().startswith(mode.tag):
         return Parsed(mode, "", answer, "the mode tag is not at the start")
     reasoning = text.split(ANSWER_OPEN)[0].replace(mode.tag if mode else "", "").strip()
     if error is None and require_mode and not _ANSWER.search(text):
         error = "the answer is not between <answer> and </answer>"
     return Parsed(mode, reasoning, answer, error)
+
+
+@lru_cache(maxsize=16)
+def _tag_pattern(mode_set: ModeSet) -> re.Pattern:
+    return re.compile("|".join(re.escape(mode.tag) for mode in mode_set))
 
 
 def _last_json_answer(text: str) -> tuple[str | None, str | None]:

@@ -10,9 +10,12 @@ from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE, figure_legend, lines
 def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
     """Left the curve of `curve`, right P(personalised) on validation questions where it was logged.
 
-    P(personalised) is shown by kind of question and persona.
+    P(personalised) is shown by kind of question and persona. Of more than two modes the chance of
+    each but the first is shown, with a dash of its own.
     """
-    chances = [column for column in log if column.startswith("P(personalised)")]
+    chances = [column for column in log if column.startswith("P(")]
+    logged_modes = list(dict.fromkeys(name.split(" ")[0] for name in chances))
+    kinds = list(dict.fromkeys(name.split(" ", 1)[1] for name in chances))
     figure, axes = plt.subplots(
         1,
         2 if chances else 1,
@@ -26,17 +29,21 @@ def training(log: pd.DataFrame, curve: str = "loss") -> Figure:
     left.plot(log.step, smooth, color=BLUE, label="mean of 8")
     left.set(xlabel="step", ylabel=curve)
     left.legend(frameon=False)
-    for name, colour, marker in zip(chances, (BLUE, GREEN, ORANGE), "os^", strict=False):
+    for name in chances:
+        mode, kind = name.split(" ", 1)
         right.plot(
             log.step,
             log[name],
-            color=colour,
-            marker=marker,
+            color=(BLUE, GREEN, ORANGE)[kinds.index(kind) % 3],
+            marker="os^"[kinds.index(kind) % 3],
+            linestyle=("-", "--", ":")[logged_modes.index(mode) % 3],
             markevery=max(1, len(log) // 8),
-            label=name.removeprefix("P(personalised) "),
+            label=kind if len(logged_modes) == 1 else name,
         )
     if chances:
-        right.set(xlabel="step", ylabel="P(personalised)", ylim=(-0.02, 1.02))
+        is_one = len(logged_modes) == 1
+        label = logged_modes[0] if is_one else "chance of the mode"
+        right.set(xlabel="step", ylabel=label, ylim=(-0.02, 1.02))
         right.legend(frameon=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)

@@ -19,7 +19,7 @@ from pdlib import modes
 from pdlib.pocket.expert import plain, write
 from pdlib.pocket.lexicon import lexicon
 from pdlib.pocket.world import BENCHMARKS, World
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -87,7 +87,7 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
-    fixed = BOILERPLATE + [mode.tag + "\n" for mode in Mode]
+    fixed = BOILERPLATE + [mode.tag + "\n" for mode in PAPER_MODES]
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in fixed])
     return tokenizer
 

@@ -124,7 +124,7 @@ def converse(
             answered = zip(dialogues, items, prompts, outputs, strict=True)
             for dialogue, item, prompt, output in answered:
                 dialogue.completions.append(output.text)
-                row = evaluate.record(item, prompt, None, output, two_modes=False)
+                row = evaluate.record(item, prompt, None, output, mode_set=None)
                 rows.append(row | {"condition": dialogue.user.kind, "seed": seed, "turn": at + 1})
     records = pd.DataFrame(rows).assign(
         run=run, model=model_name, train_seed=train_seed, forced="none"

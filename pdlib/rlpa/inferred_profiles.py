@@ -92,7 +92,7 @@ def run_records(cfg: config.Config, name: str, seed: int) -> Path:
             run=cfg.run,
             model_name=name,
             train_seed=seed,
-            two_modes=SYSTEMS[name].two_modes,
+            mode_set=cfg.mode_set if SYSTEMS[name].two_modes else None,
             **answers.sampling(cfg),
         )
         return records, {

@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from transformers import TrainerCallback
 
 from pdlib.run import health
+from pdlib.schema import PAPER_MODES, ModeSet
 
 
 def read_log(folder: Path) -> pd.DataFrame:
@@ -27,7 +28,7 @@ def minutes(seconds: float) -> str:
 class Progress(TrainerCallback):
     """Writes each logged step to `log_file`, and shows how the training goes.
 
-    Shown are the curve, a sample completion, the health of both modes and the time left. In a
+    Shown are the curve, a sample completion, the health of the modes and the time left. In a
     notebook one display is updated in place, so an executed copy keeps one final picture; elsewhere
     a line is printed a few times per run. A resumed run drops the lines of steps that it is about
     to do again. curve: the logged value to draw.  probe: called every `probe_every` steps with the
@@ -41,7 +42,9 @@ class Progress(TrainerCallback):
         curve: str = "loss",
         probe: Callable | None = None,
         probe_every: int = 20,
+        mode_set: ModeSet = PAPER_MODES,
     ):
+        self.mode_set = mode_set
         self.log_file, self.title, self.curve = log_file, title, curve
         self.probe, self.probe_every = probe, probe_every
         self.rows: list[dict] = []
@@ -74,7 +77,7 @@ class Progress(TrainerCallback):
             self.probed, self.sample = self.probe(model)
         numbers = {k: v for k, v in logs.items() if isinstance(v, (int, float))}
         row = {"step": state.global_step, **numbers, **self.probed}
-        self.warnings = health.warnings(row)
+        self.warnings = health.warnings(row, self.mode_set)
         row |= {"warnings": self.warnings} if self.warnings else {}
         self.rows.append(row)
         with self.log_file.open("a") as file:
@@ -97,7 +100,7 @@ class Progress(TrainerCallback):
         texts = [f"{k} {v:.2f}" for k, v in self.probed.items()]
         details = ", ".join(texts + [f"WARNING {text}" for text in self.warnings])
         if self.handle is not None:
-            summary = health.summary((self.rows or [{}])[-1])
+            summary = health.summary((self.rows or [{}])[-1], self.mode_set)
             modes = [f"<tr><td>{label}</td><td>{text}</td></tr>" for label, text in summary.items()]
             self.handle.update(
                 HTML(

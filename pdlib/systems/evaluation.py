@@ -43,7 +43,7 @@ def evaluated_seed(
         name,
         fit(cfg, name, seed),
         train_seed=seed,
-        two_modes=system.two_modes,
+        mode_set=cfg.mode_set if system.two_modes else None,
         forced=(None,) if counterfactual or not system.forced else None,
         prompt=system.prompt,
         preferences=system.preferences,

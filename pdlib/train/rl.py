@@ -1,6 +1,7 @@
 """Stage 2 [3.3]: DualGRPO, its ablations, and GRPO of a model without modes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from pdlib import config, modes, rewards
 from pdlib.dataset import construct
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.run import stages
-from pdlib.schema import Example, Item
+from pdlib.schema import PAPER_MODES, Example, Item, ModeSet
 from pdlib.shared_prefix.batches import token_ids
 from pdlib.shared_prefix.grpo import SharedPrefixGRPOTrainer
 from pdlib.train import launched
@@ -139,6 +140,7 @@ def _arguments(run: TrainingRun, settings: dict, two_modes: bool) -> DualGRPOCon
     return DualGRPOConfig(
         **grpo_arguments(run, cfg.rl_rollouts, cfg.rl_steps),
         **plain | settings,
+        modes=cfg.modes,
         learning_rate=cfg.rl_learning_rate,
         beta=cfg.rl_kl,
         temperature=cfg.rl_temperature,
@@ -161,7 +163,7 @@ def _trainer(
     trainer_class = DualGRPOTrainer if two_modes else SharedPrefixGRPOTrainer
     return trainer_class(
         model,
-        [reward if two_modes else reward_without_modes],
+        [reward_of(cfg.mode_set if two_modes else None)],
         args=args,
         train_dataset=rl_rows(examples, run.tokenizer),
         processing_class=run.tokenizer,
@@ -188,19 +190,22 @@ def rl_rows(examples: list[Example], tokenizer) -> Dataset:
     )
 
 
-def reward(completions, item, **_) -> list[float]:
-    """TRL reward function: `item` is the data set's column of items as JSON."""
-    return _totals(completions, item, require_mode=True)
+def reward_of(mode_set: ModeSet | None) -> Callable[..., list[float]]:
+    """The reward as TRL takes it: `rewards.score` of each completion.
+
+    The function is called with `item`, the data set's column of items as JSON. mode_set: the modes
+    whose tags are expected; None for a model without modes.
+    """
+    how = {"require_mode": False} if mode_set is None else {"mode_set": mode_set}
+
+    def reward(completions, item, **_) -> list[float]:
+        scores = [
+            rewards.score(messages[0]["content"], Item.from_dict(json.loads(item_json)), **how)
+            for messages, item_json in zip(completions, item, strict=True)
+        ]
+        return [score.total for score in scores]
+
+    return reward
 
 
-def reward_without_modes(completions, item, **_) -> list[float]:
-    """The same for a model without modes: no tag is expected of it."""
-    return _totals(completions, item, require_mode=False)
-
-
-def _totals(completions, items: list[str], require_mode: bool) -> list[float]:
-    totals = []
-    for messages, item_json in zip(completions, items, strict=True):
-        item = Item.from_dict(json.loads(item_json))
-        totals.append(rewards.score(messages[0]["content"], item, require_mode).total)
-    return totals
+reward = reward_of(PAPER_MODES)

@@ -29,6 +29,7 @@ from pdlib.train.preflight import Preflight
 GIVE_BACK_EVERY = 60.0  # seconds
 # Beginnings of the settings that every training stage depends on.
 TRAINING = (
+    "modes",
     "tuning",
     "precision",
     "lora_",
@@ -91,6 +92,7 @@ class TrainingRun:
             rank=cfg.lora_rank,
             alpha=cfg.lora_alpha,
             precision=cfg.precision,
+            mode_set=cfg.mode_set,
         )
         return model, lora
 
@@ -119,7 +121,8 @@ class TrainingRun:
 
     def progress(self, title: str, **options) -> Progress:
         """The callback that shows the training and writes the folder's log.jsonl."""
-        return Progress(self.folder / "log.jsonl", title, **options)
+        log_file = self.folder / "log.jsonl"
+        return Progress(log_file, title, mode_set=self.cfg.mode_set, **options)
 
     def preflight(self, **lengths) -> list[Preflight]:
         """On a GPU the callback that tries the longest batch before the first step, else none."""

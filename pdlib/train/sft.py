@@ -50,12 +50,12 @@ def _with_mode_tokens(cfg: config.Config, model: Path, folder: Path) -> Path:
 
     The copy is made where the tags are to be tokens and are none yet.
     """
-    prefixes = modes.prefix_ids(models.load_tokenizer(model)).values()
+    prefixes = modes.prefix_ids(models.load_tokenizer(model), cfg.mode_set).values()
     if cfg.rl_prefix_style == "text" or all(len(ids) == 1 for ids in prefixes):
         return model
     if not (folder / "start" / "config.json").exists():
         copy, tokenizer = models.load(model)
-        models.add_mode_tokens(copy, tokenizer)
+        models.add_mode_tokens(copy, tokenizer, cfg.mode_set)
         models.save(copy, tokenizer, folder / "start")
     return folder / "start"
 
@@ -111,7 +111,7 @@ def sft_row(tokenizer, example: Example) -> dict[str, list[int]]:
     completion = modes.completion_text(example.mode, example.reasoning, example.answer, tokenizer)
     row = tokenize(tokenizer, prompt, completion)
     if example.mode and not example.learns_mode:
-        tag = modes.prefix_ids(tokenizer)[example.mode]
+        tag = modes.tag_ids(tokenizer, example.mode)
         start = next(i for i, label in enumerate(row["labels"]) if label != UNLEARNED)
         row["labels"][start : start + len(tag)] = [UNLEARNED] * len(tag)
     return row
@@ -121,7 +121,7 @@ def choice_row(tokenizer, example: Example) -> dict[str, list[int]]:
     """Tokens of a choice alone: the prompt, then the mode tag, the only thing that is learned."""
     prompt = modes.render_prompt(tokenizer, example.item, example.persona)
     front = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    tag = modes.prefix_ids(tokenizer)[example.mode]
+    tag = modes.tag_ids(tokenizer, example.mode)
     return {"input_ids": front + tag, "labels": [UNLEARNED] * len(front) + tag}
 
 

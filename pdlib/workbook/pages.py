@@ -12,7 +12,7 @@ from IPython.display import HTML
 from pdlib import modes
 from pdlib.analysis.playground import Reply, differing
 from pdlib.paper import catalogue
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode
 from pdlib.workbook.markup import bullets, element, row, table, text
 
 LEFT = "text-align:left;vertical-align:top;white-space:pre-wrap"
@@ -83,10 +83,10 @@ def playground(
     for answer in answers:
         asker = cell(answer.persona or "nobody in particular")
         chance = element("b", f"{answer.p_personalized:.2f}")
-        words = differing(*(_reasoning(getattr(answer, mode.value)) for mode in Mode))
+        words = differing(*(_reasoning(getattr(answer, mode.name)) for mode in PAPER_MODES))
         replies = [
             f"{_marked(marked, mode)}<br>→ {element('b', text(answer.answer(mode)))}"
-            for mode, marked in zip(Mode, words, strict=True)
+            for mode, marked in zip(PAPER_MODES, words, strict=True)
         ]
         rows.append([asker, chance, *replies])
     head = ["who asks", "P(personalised)", "general mode", "personalised mode"]

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from pdlib import advantages
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES
 
 
 def rewards_from(text: str) -> torch.Tensor:
@@ -53,7 +53,7 @@ def compare(text: str, part: str = "prefix") -> pd.DataFrame:
             response = prefix = torch.full_like(rewards, math.nan)
         shown = {"response": response, "prefix": prefix}[part][0]  # (M, n)
         rows[name] = [*shown.flatten().tolist(), (shown[0].mean() - shown[1].mean()).item()]
-    columns = [f"{mode.value} {k + 1}" for mode in Mode for k in range(rewards.shape[2])]
+    columns = [f"{mode.name} {k + 1}" for mode in PAPER_MODES for k in range(rewards.shape[2])]
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=[*columns, "general - personalized"]
     )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pdlib import modes
 from pdlib.dataset import personas
-from pdlib.schema import Item, Mode, Persona
+from pdlib.schema import PAPER_MODES, Item, Persona
 
 RECORDS = 2500  # the paper's
 PROMPT = re.compile(
@@ -81,7 +81,7 @@ def _usable(records: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
         "a later turn": records.turn != 1,
         "a counterfactual condition": ~records.condition.isin(personas.CONDITIONS),
         "no persona": records.condition == "none",
-        "named no mode": ~records["mode"].isin([mode.value for mode in Mode]),
+        "named no mode": ~records["mode"].isin([mode.name for mode in PAPER_MODES]),
     }
     for reason, is_unusable in reasons.items():
         is_out = is_unusable[records.index]

@@ -26,7 +26,7 @@ from pdlib.dataset.endpoint import Messages
 from pdlib.paper import catalogue
 from pdlib.questions import rows
 from pdlib.run import stages
-from pdlib.schema import Item, Mode
+from pdlib.schema import PAPER_MODES, Item
 
 SOURCE = "inspect-evals:inspect_evals/persistbench/prompts.py"
 ANSWER_TOKENS = 256  # an answer may be so long
@@ -148,7 +148,7 @@ def answers(cfg: config.Config, name: str, seed: int) -> pd.DataFrame:
 
 
 def _without_tag(text: str) -> str:
-    for mode in Mode:
+    for mode in PAPER_MODES:
         text = text.replace(mode.tag, "")
     return text.strip()
 

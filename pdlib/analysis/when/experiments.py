@@ -10,7 +10,7 @@ from pdlib import config, dataset, evaluate, systems, train
 from pdlib.analysis.when import prior
 from pdlib.analysis.when.arms import ARMS, ASKERS, FULL_PRIOR, START, Level, levels, taking_part
 from pdlib.run import parallel
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES
 from pdlib.train import backbone
 
 
@@ -125,5 +125,5 @@ def _measure(cfg: config.Config, name: str, model: Path, seed: int) -> Path:
         cfg, cue_share=0.0, eval_items=cfg.when_items, eval_runs=1, output_dir=output
     )
     return evaluate.run_records(
-        test_config, name, model, train_seed=seed, forced=tuple(Mode), conditions=ASKERS
+        test_config, name, model, train_seed=seed, forced=tuple(PAPER_MODES), conditions=ASKERS
     )

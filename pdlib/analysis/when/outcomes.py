@@ -6,7 +6,7 @@ import pandas as pd
 
 from pdlib import advantages
 from pdlib.analysis.when import theory
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES, Mode
 
 CELL = ["experiment", "level", "arm", "seed"]
 ITEM = ["condition", "benchmark", "item_id"]
@@ -24,7 +24,9 @@ def by_item(records: pd.DataFrame) -> pd.DataFrame:
         index=[*CELL, *ITEM, "p_personalized"], columns="forced", values="correct"
     )
     table = wide.reset_index().rename(columns={"p_personalized": "p"})
-    return table[[*CELL, *ITEM, "p", *(mode.value for mode in Mode)]].rename_axis(columns=None)
+    return table[[*CELL, *ITEM, "p", *(mode.name for mode in PAPER_MODES)]].rename_axis(
+        columns=None
+    )
 
 
 def of_cells(items: pd.DataFrame, temperature: float) -> pd.DataFrame:

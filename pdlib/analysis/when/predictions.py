@@ -1,9 +1,9 @@
 """What was predicted of each experiment before it ran, beside what came out.
 
 Predictions are an interval each. Thresholds and signs were written down before anything was
-trained; u* is computed by `theory` from the models that RL starts from. Three settings of experiment
-`prior` were chosen after trials of seed 0 on validation questions: the share of strangers, the
-learning rate and the prior 0.003. `verdicts` says what becomes of the predictions.
+trained; u* is computed by `theory` from the models that RL starts from. Three settings of
+experiment `prior` were chosen after trials of seed 0 on validation questions: the share of
+strangers, the learning rate and the prior 0.003. `verdicts` says what becomes of the predictions.
 """
 
 import math

@@ -105,7 +105,8 @@ def silent(method: Method, p: float) -> float:
     """The chance that a prompt's rollouts hold one mode only; 0 where both are forced."""
     if method.sampling == "forced":
         return 0.0
-    return advantages.silent_chance(advantages.at_temperature(p, method.temperature), 2 * method.n)
+    sampled = advantages.all_at_temperature([1 - p, p], method.temperature)
+    return float(advantages.silent_chance(sampled, 2 * method.n))
 
 
 def steps_to_flip(method: Method, questions: Questions, rate: float) -> float:

@@ -96,7 +96,7 @@ def rows(
             attended = np.stack([_with_keys(layer, n_keys) for layer in layers])  # (L, B, H, ., .)
             for b, i in enumerate(batch):
                 first = width - len(prompts[i])  # what stands before is padding
-                for name, row in {"decision": len(before_choice), mode.value: len(prefix)}.items():
+                for name, row in {"decision": len(before_choice), mode.name: len(prefix)}.items():
                     weights[i][name] = attended[:, b, :, row, first : width + row]
     return weights
 

@@ -152,10 +152,10 @@ class _Session:
             self.model, self.tokenizer, prompts, seeds=list(seed_of), **self.settings
         )
         for (_, drawn), of_prompts in completions.items():
-            for (name, item), prompt, chance, completion in zip(
+            for (name, item), prompt, of_modes, completion in zip(
                 questions, prompts, chances, of_prompts, strict=True
             ):
-                row = record(item, prompt, chance, completion, two_modes=True)
+                row = record(item, prompt, of_modes, completion)
                 self.rows.append(row | {"condition": name, "seed": seed_of[drawn], "turn": turn})
 
 

@@ -3,7 +3,7 @@
 import re
 
 from pdlib import modes
-from pdlib.schema import Item, Mode
+from pdlib.schema import PAPER_MODES, Item
 
 History = tuple[tuple[Item, str], ...]  # earlier questions, each with the completion it got
 TAGS = ("kept", "removed", "swapped")  # what is done to the tags of the earlier completions
@@ -31,7 +31,7 @@ def retag(completion: str, tags: str) -> str | None:
     if mode is None or not completion.startswith(mode.tag):
         return None
     content = completion.removeprefix(mode.tag).removeprefix("\n")
-    (other,) = set(Mode) - {mode}
+    (other,) = set(PAPER_MODES) - {mode}
     return content if tags == "removed" else f"{other.tag}\n{content}"
 
 
@@ -51,7 +51,7 @@ def condition(who: str, history: History = (), tags: str = "kept") -> str:
     elif len(answered_in) > 1:
         before = "mixed"
     else:
-        before = answered_in.pop().value
+        before = answered_in.pop().name
     name = f"{who}, {history[0][0].kind} first, {before}"
     return name if tags == "kept" else f"{name}, tags {tags}"
 

@@ -89,7 +89,7 @@ def run_history_set(cfg: config.Config, sets: Path, model: Path) -> Path:
         for row in rows:
             if row.history:
                 before = parse_condition(condition("any", row.history))["before"]
-                pairs[f"{before} before {row.mode.value}"] += 1
+                pairs[f"{before} before {row.mode.name}"] += 1
         return {"sft": len(rows), "after an earlier question": dict(pairs)}
 
     settings = cfg.subset("seed", "dialogue_share", "eval_temperature", "eval_max_tokens")

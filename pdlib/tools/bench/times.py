@@ -12,7 +12,7 @@ from trl import GRPOTrainer
 
 from pdlib import benchmarks, generate, models, modes
 from pdlib.pocket.world import World
-from pdlib.schema import Mode
+from pdlib.schema import PAPER_MODES
 from pdlib.shared_prefix.batches import token_ids
 from pdlib.shared_prefix.cost import Shape, best_ratio
 from pdlib.tools.bench import sides
@@ -124,7 +124,7 @@ def evaluation(questions: int, completion: int, repeats: int = 3) -> dict:
     world, names = World(0, "test"), itertools.cycle(benchmarks.KIND)
     items = [world.item(name) for name in itertools.islice(names, questions)]
     texts = [modes.render_prompt(tokenizer, item, item.aligned) for item in items]
-    forced = (None, *Mode)
+    forced = (None, *PAPER_MODES)
     options = {"temperature": 0.6, "max_new_tokens": completion}
 
     def stock():

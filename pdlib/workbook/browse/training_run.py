@@ -85,7 +85,7 @@ def rollouts(run: Run, step: int) -> pd.DataFrame:
         {
             "question": pd.factorize(prompts)[0] + 1,
             "prompt": prompts,
-            "mode": [result.mode.value if result.mode else "none" for result in parsed],
+            "mode": [result.mode.name if result.mode else "none" for result in parsed],
             "answer": [result.answer for result in parsed],
             "text": texts,
             "reward": rows[rewards].sum(axis=1, min_count=1),

@@ -335,3 +335,25 @@ def test_every_mode_gets_a_token_of_its_own(tiny_model, tmp_path):
     new = models.add_mode_tokens(model, tokenizer, FOUR)
     assert [ids for ids in modes.prefix_ids(tokenizer, FOUR).values()] == [[t] for t in new]
     assert models.lora(tokenizer, mode_set=FOUR).trainable_token_indices == new
+
+
+# --- a trainer to adopt ---
+
+
+def test_a_model_card_names_modes_and_settings(tiny_model, text_tokenizer, tmp_path):
+    trainer = make_trainer(
+        tmp_path, tiny_model, text_tokenizer, THREE, estimator=my_dualgrpo, prefix_weight=1.5
+    )
+    trainer.create_model_card(model_name="mine")
+    text = (tmp_path / "run" / "README.md").read_text()
+    for said in (
+        "| thorough | `[Think twice]` |",
+        "| estimator | my_dualgrpo |",
+        "| prefix_weight | 1.5 |",
+        "| num_generations | 6 |",
+        "DualGRPO",
+        "2601.08679",
+        "- dualgrpo",
+    ):
+        assert said in text, said
+    assert text.count("## Modes") == 1

@@ -149,7 +149,7 @@ def test_a_changed_setting_reruns_just_what_depends_on_it(ran):
     [
         (["--profile", "moon"], "unknown profile 'moon'"),
         (["--profile", "smoke", "--set", "rl_step=3"], "unknown setting rl_step"),
-        (["--profile", "smoke", "--set", "rl_rollouts=3"], "even number"),
+        (["--profile", "smoke", "--set", "rl_rollouts=3"], "each of 2 modes"),
         (["--profile", "smoke", "--set", "eval_items={triviaqa: 0}"], "at least 1"),
         (["--profile", "smoke", "--set", "seed"], "expected NAME=VALUE"),
         (["--profile", "smoke", "--notebook", "99_moon"], "unknown notebook"),

@@ -34,7 +34,7 @@ class Step:
 class _GivenCompletions(DualGRPOTrainer):
     """Takes completions instead of sampling them; keeps its batch and its loss."""
 
-    def _generate_single_turn(self, *_, **__):
+    def roll_out(self, *_):
         return self.given, None
 
     def compute_loss(self, model, inputs, *arguments, **options):

@@ -15,6 +15,5 @@ by one. So only the attention function changes (transformers' AttentionInterface
 prompts and rows in one pass, `decode` generates with it (the prompt's keys are kept, rows that
 ended leave), `score` computes the log-probabilities for training, `grpo` is TRL's trainer on both.
 Where a model cannot take part, `attention.obstacle` says why and callers use the plain path, for
-which `batches` packs and pads. `trl_inside` lists what we lean on inside TRL, `cost` counts the
-least work there is.
+which `batches` packs and pads. `cost` counts the least work there is.
 """

@@ -11,6 +11,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 
 from pdlib.run import stages
+from pdlib.shared_prefix.trl_inside import attend_by, attention_of
 
 NAME, PLAIN = "shared_prefix", "sdpa"
 ARCHITECTURES = ("llama", "qwen3")  # others may work, these are tested
@@ -57,11 +58,8 @@ def obstacle(model) -> str | None:
     config = base.config
     if config.model_type not in ARCHITECTURES:
         return f"the architecture {config.model_type!r} is not one of {', '.join(ARCHITECTURES)}"
-    if config._attn_implementation not in (NAME, PLAIN):
-        return (
-            "the model was loaded with "
-            f"attn_implementation={config._attn_implementation!r}, not {PLAIN!r}"
-        )
+    if (by := attention_of(config)) not in (NAME, PLAIN):
+        return f"the model was loaded with attn_implementation={by!r}, not {PLAIN!r}"
     if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
         return "some layers attend within a sliding window only"
     if (rope := config.rope_parameters["rope_type"]) in ("dynamic", "longrope"):
@@ -82,12 +80,12 @@ def state(what: str, reason: str) -> None:
 def switched_on(model) -> Iterator[None]:
     """Within it, `model` attends by `attend`; after it as before."""
     config = base_model(model).config
-    before = config._attn_implementation
-    config._attn_implementation = NAME
+    before = attention_of(config)
+    attend_by(config, NAME)
     try:
         yield
     finally:
-        config._attn_implementation = before
+        attend_by(config, before)
 
 
 def bf16_on_cpu(device: torch.device, dtype: torch.dtype) -> bool:

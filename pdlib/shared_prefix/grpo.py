@@ -2,20 +2,19 @@
 
 That is so in generation and in training: same numbers, less work. A prompt's rollouts stay together
 when a generation is cut into micro-batches; TRL shuffles single rollouts. Where the trainer cannot
-share, it says so once and goes TRL's way. TRL is pinned exactly: `trl_inside` lists the private
-names that this file leans on. It also leans on the fused head
+share, it says so once and goes TRL's way. It leans on TRL's fused head
 (`model(..., shift_labels=..., fused_lm_head=True)`).
 """
 
 import math
 
 import torch
-from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_tensor_dict
 
 from pdlib import models
 from pdlib.shared_prefix import attention, decode, score
+from pdlib.shared_prefix.trl_inside import OpenGRPOTrainer, Rollouts, Scores
 
 # Settings of sampling that `decode.sample` does not know, with the values that mean nothing.
 NO_EFFECT = {
@@ -26,7 +25,7 @@ NO_EFFECT = {
 }
 
 
-class SharedPrefixGRPOTrainer(GRPOTrainer):
+class SharedPrefixGRPOTrainer(OpenGRPOTrainer):
     """GRPOTrainer that computes once what a prompt's rollouts share.
 
     A subclass may force how a rollout begins.
@@ -36,41 +35,37 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         models.give_head_a_bias(self.model)
 
-    def _forced_prefixes(self, count: int) -> list[list[int]]:
+    def forced_prefixes(self, count: int) -> list[list[int]]:
         """The token ids with which each of this process's `count` rollouts must begin.
 
         An empty list stands for a rollout that is sampled from the start.
         """
         return [[]] * count
 
-    def _generate_single_turn(
-        self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False
-    ):
-        prefixes = self._forced_prefixes(len(prompt_ids))
+    def roll_out(self, prompts, copies, stock) -> Rollouts:
+        """A forced prefix, then sampled tokens: by one prefill per prompt, or by TRL."""
+        prefixes = self.forced_prefixes(len(prompts))
         # vLLM and continuous batching share prefixes in their own way.
         if not (self.use_vllm or self.use_transformers_continuous_batching):
             reason = self._why_not_shared()
             if reason is None:
-                return self._shared_rollouts(prompt_ids, prefixes), None
+                return self._shared_rollouts(prompts, prefixes), None
             attention.state("rollouts", reason)
-        forced = [prompt + prefix for prompt, prefix in zip(prompt_ids, prefixes, strict=True)]
+        forced = [prompt + prefix for prompt, prefix in zip(prompts, prefixes, strict=True)]
         # vLLM is sent one prompt per group for all its copies; forced copies differ, so each goes
         # by itself.
-        copies = 1 if any(prefixes) else num_generations
-        completion_ids, logps = super()._generate_single_turn(
-            forced, images, multimodal_fields, copies, has_tool_images
-        )
+        completions, logps = stock(forced, 1 if any(prefixes) else copies)
         if logps is not None:  # NaN: a forced token was not sampled; TRL gives it the ratio 1
             logps = [
                 [math.nan] * len(prefix) + row for prefix, row in zip(prefixes, logps, strict=True)
             ]
-        return [prefix + ids for prefix, ids in zip(prefixes, completion_ids, strict=True)], logps
+        return [prefix + ids for prefix, ids in zip(prefixes, completions, strict=True)], logps
 
     def _why_not_shared(self) -> str | None:
         """Why the rollouts must come from TRL's own generation; None where they can be shared."""
-        if self._is_vlm or self.tools:
+        if self.reads_images or self.tools:
             return "images or tools take part"
-        if self._dist.is_zero3 or self._dist.is_fsdp:
+        if self.cuts_weights:
             return "the weights are cut over processes, which must all take equally many steps"
         settings = [
             name for name, values in NO_EFFECT.items() if getattr(self.args, name) not in values
@@ -107,16 +102,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
                 eos=self.eos_token_ids,
             )
 
-    def _prepare_inputs(self, generation_batch):
-        before = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is before or self._is_vlm:
-            return inputs
-        self._buffered_inputs = self._groups_together(self._buffered_inputs)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
-
-    @staticmethod
-    def _groups_together(batches: list[dict]) -> list[dict]:
+    def arrange(self, batches: list[dict]) -> list[dict]:
         """The same rows in as many batches, a prompt's rollouts next to each other.
 
         Prompts come in the order of TRL's shuffled rows.
@@ -133,43 +119,21 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):
             )
         return split_tensor_dict(rows, len(batches))
 
-    def _get_per_token_logps_and_entropies(
-        self,
-        model,
-        input_ids,
-        attention_mask,
-        logits_to_keep,
-        batch_size=None,
-        compute_entropy=False,
-        compute_aux_loss=False,
-        **multimodal,
-    ):
-        """Log-probabilities (and entropies) (B, T) of completions, zero at padding.
+    def score(self, model, ids, mask, width, batch_size, stock, obstacle) -> Scores:
+        """Log-probabilities and entropies (B, T) of completions, zero at padding.
 
         model: the policy or the reference.
         """
         plain_model = self.accelerator.unwrap_model(model)
-        reason = attention.obstacle(plain_model)
-        if any(value is not None for value in multimodal.values()):
-            reason = "images take part"
-        if compute_aux_loss:
-            reason = reason or "mixtures of experts balance their load over the whole batch"
+        reason = obstacle or attention.obstacle(plain_model)
         if reason:
             attention.state("training passes", reason)
-            return super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size,
-                compute_entropy,
-                compute_aux_loss,
-                **multimodal,
-            )
+            return stock()
         score.prepare(plain_model)
-        rows = batch_size or len(input_ids)
-        batches = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
+        rows = batch_size or len(ids)
+        batches = zip(ids.split(rows), mask.split(rows), strict=True)
         with self.accelerator.autocast():
-            scored = [score.per_token(model, ids, mask, logits_to_keep) for ids, mask in batches]
+            scored = [score.per_token(model, *batch, width) for batch in batches]
         logps, entropies = zip(*scored, strict=True)
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+        has_entropies = entropies[0] is not None
+        return torch.cat(logps), torch.cat(entropies) if has_entropies else None, None

@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from pdlib.shared_prefix.attention import NAME, base_model, computes_in_bf16_on_cpu
 from pdlib.shared_prefix.packed import Packed
+from pdlib.shared_prefix.trl_inside import attend_by
 
 
 def _completions_only(_module, _args, kwargs: dict, output):
@@ -26,7 +27,7 @@ def prepare(model) -> None:
     be over. Calls without a layout are plain all the same.
     """
     base = base_model(model)
-    base.config._attn_implementation = NAME
+    attend_by(base.config, NAME)
     if _completions_only not in base.base_model._forward_hooks.values():
         base.base_model.register_forward_hook(_completions_only, with_kwargs=True)
 

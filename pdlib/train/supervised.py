@@ -1,15 +1,14 @@
 """Supervised training over rows of token ids, by TRL's SFTTrainer."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
-from trl.trainer import utils as trl_utils
 
 from pdlib import models
 from pdlib.shared_prefix import attention
 from pdlib.shared_prefix.packed import WIDTH_STEP
+from pdlib.shared_prefix.trl_inside import attend_by, scoring_labels_only
 from pdlib.train.rows import tokens_of
 from pdlib.train.run import TrainingRun
 
@@ -43,7 +42,7 @@ def train_on_rows(
     model, peft_config = run.load()
     if run.bf16_on_cpu and attention.obstacle(model) is None:
         # PyTorch's own attention goes backward slowly there, see `attention.by_products`.
-        model.config._attn_implementation = attention.NAME
+        attend_by(model.config, attention.NAME)
     trainer = SFTTrainer(
         model,
         args,
@@ -58,18 +57,3 @@ def train_on_rows(
     models.give_head_a_bias(trainer.model)
     with scoring_labels_only():
         return run.finish(trainer)
-
-
-@contextmanager
-def scoring_labels_only() -> Iterator[None]:
-    """On a CPU, let TRL's fused head score labelled positions only, as it does on a GPU.
-
-    Left alone it scores the prompt's positions, too, and drops what it computed there: two thirds
-    of the work of a pocket SFT step's loss. The result is the same.
-    """
-    usual = trl_utils._use_triton
-    trl_utils._use_triton = lambda device: device.type == "cpu" or usual(device)
-    try:
-        yield
-    finally:
-        trl_utils._use_triton = usual

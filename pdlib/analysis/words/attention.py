@@ -24,6 +24,7 @@ from pdlib import modes
 from pdlib.analysis.words.persona_words import Words
 from pdlib.shared_prefix.attention import base_model
 from pdlib.shared_prefix.batches import pack, pad
+from pdlib.shared_prefix.trl_inside import attention_of
 
 POSITIONS = ("decision", "general", "personalized")
 
@@ -43,10 +44,10 @@ def attention_output(model) -> Iterator[None]:
             f"{type(base).__name__} is no transformers model, so its attention cannot be read; "
             "pass what models.load returns"
         )
-    before = base.config._attn_implementation
+    before = attention_of(base.config)
     try:
         base.set_attn_implementation("eager")
-        now = base.config._attn_implementation
+        now = attention_of(base.config)
         if now != "eager":
             raise ValueError(
                 f"{type(base).__name__} keeps the attention implementation {now!r}, which shows no "

@@ -15,13 +15,14 @@ from pdlib.pocket.world import World
 from pdlib.schema import PAPER_MODES
 from pdlib.shared_prefix.batches import token_ids
 from pdlib.shared_prefix.cost import Shape, best_ratio
+from pdlib.shared_prefix.trl_inside import logps_of, rollouts_of
 from pdlib.tools.bench import sides
 
 
 def generation(trainer: GRPOTrainer, shape: Shape) -> Callable[[], None]:
     """A function that samples all completions."""
     prompts = sides.prompt_ids(trainer, shape)  # (B·n, T)
-    return lambda: trainer._generate_single_turn(prompts, None, {}, shape.rollouts)
+    return lambda: rollouts_of(trainer, prompts)
 
 
 def training_pass(
@@ -40,9 +41,7 @@ def training_pass(
 
     def run():
         trainer.model.zero_grad(set_to_none=True)
-        logps = trainer._get_per_token_logps_and_entropies(
-            trainer.model, ids, mask, shape.completion
-        )[0]
+        logps = logps_of(trainer, ids, mask, shape.completion)
         (logps * weights).mean().backward()
         gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
         return logps.detach(), torch.cat([gradient.flatten().float() for gradient in gradients])

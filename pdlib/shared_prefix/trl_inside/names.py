@@ -2,7 +2,7 @@
 
 TRL is pinned exactly. Before the pin moves, tests/test_trl_inside.py says which of these names are
 gone, which methods that we override take other parameters, and which private names the library uses
-that are not listed here.
+outside of this package.
 """
 
 from transformers import PreTrainedConfig
@@ -27,6 +27,9 @@ LEANED_ON = {  # where -> private name -> what breaks
         "_tokenizer": "mode prefixes as token ids",
         "_is_vlm": "models that read images go TRL's way",
         "_dist": "weights that are cut over processes go TRL's way",
+        "_name": "the method's name on model cards",
+        "_paper": "its paper there",
+        "_tag_names": "the tags of a model on the hub",
     },
     utils: {
         "_use_triton": "SFT on a CPU scores labelled positions only (train.supervised)",

@@ -136,6 +136,7 @@ def make_trainer(folder, model, tokenizer, mode_set, reward=None, **settings):
         "num_generations": 2 * n,
         "per_device_train_batch_size": 4 * n,
         "save_strategy": "no",
+        "report_to": [],
         "max_steps": 1,
     } | settings
     args = DualGRPOConfig(
@@ -143,7 +144,6 @@ def make_trainer(folder, model, tokenizer, mode_set, reward=None, **settings):
         modes=mode_set.tags,
         max_completion_length=4,
         beta=0.04,
-        report_to=[],
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
@@ -357,3 +357,23 @@ def test_a_model_card_names_modes_and_settings(tiny_model, text_tokenizer, tmp_p
     ):
         assert said in text, said
     assert text.count("## Modes") == 1
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+def test_trackers_get_the_modes_health(tiny_model, text_tokenizer, tmp_path, monkeypatch, tracker):
+    """As TRL has them; wandb offline, since nothing may leave the machine."""
+    pytest.importorskip(tracker, reason=f"{tracker} is not installed; `make setup` does it")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    trainer = make_trainer(tmp_path, tiny_model, text_tokenizer, THREE, report_to=[tracker])
+    trainer.train()
+    if tracker == "wandb":
+        import wandb
+
+        assert 0 <= wandb.run.summary["train/p_quick/all"] <= 1
+        wandb.finish()
+        written = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    else:
+        written = list((tmp_path / "run" / "runs").glob("**/events.out.tfevents.*"))
+        assert b"p_quick/all" in written[0].read_bytes()
+    assert len(written) == 1 and written[0].stat().st_size > 0

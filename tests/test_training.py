@@ -20,6 +20,7 @@ from pdlib.pocket import diet
 from pdlib.pocket.lexicon import lexicon
 from pdlib.pocket.templates import TEMPLATES
 from pdlib.run.progress import Progress, read_log
+from pdlib.shared_prefix import trl_inside
 from pdlib.train import backbone, supervised
 from pdlib.train.rows import tokenize
 from pdlib.train.run import TrainingRun, last_checkpoint
@@ -143,7 +144,7 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(
     tmp_path, tiny_model, tokenizer, monkeypatch
 ):
     """On a CPU too; if TRL changes where it decides that, this fails, and
-    `supervised.scoring_labels_only` has to follow.
+    `trl_inside.scoring_labels_only` has to follow.
     """
     cfg = config.load("smoke", output_dir=str(tmp_path), sft_batch=4, sft_micro_batch=4)
     rows = [
@@ -167,7 +168,7 @@ def test_sft_scores_only_what_has_a_label_and_learns_the_same(
     weights = []
     for name, context in (
         ("usual", contextlib.nullcontext),
-        ("labels only", supervised.scoring_labels_only),
+        ("labels only", trl_inside.scoring_labels_only),
     ):
         monkeypatch.setattr(supervised, "scoring_labels_only", context)
         (tmp_path / name).mkdir()

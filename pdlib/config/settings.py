@@ -103,6 +103,7 @@ class Settings:
     main_ip: str
     workers: int
     checkpoint_every: int
+    report_to: list
     # SFT
     sft_reading: int
     sft_epochs: int

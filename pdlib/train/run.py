@@ -27,6 +27,7 @@ from pdlib.shared_prefix import attention
 from pdlib.train.preflight import Preflight
 
 GIVE_BACK_EVERY = 60.0  # seconds
+KEPT = ("completions", "runs")  # folders among the checkpoints: rollouts, what TensorBoard reads
 # Beginnings of the settings that every training stage depends on.
 TRAINING = (
     "modes",
@@ -104,7 +105,7 @@ class TrainingRun:
             "output_dir": str(self.folder / "checkpoints"),
             "seed": cfg.seed,
             "data_seed": cfg.seed,
-            "report_to": [],
+            "report_to": list(cfg.report_to),
             "disable_tqdm": True,
             "save_strategy": "steps",
             "save_steps": cfg.checkpoint_every,
@@ -149,7 +150,7 @@ class TrainingRun:
         return {"steps": steps, "loss": loss, "device": device}
 
     def _write_result(self, trainer: Trainer) -> None:
-        """Write the trained model, and keep the completions that TRL wrote while it trained."""
+        """Write the trained model, and keep what TRL and trackers wrote while it trained."""
         # ZeRO-3 gathers the weights from all processes.
         weights = trainer.accelerator.get_state_dict(trainer.model)
         if trainer.accelerator.is_main_process:
@@ -162,10 +163,10 @@ class TrainingRun:
                 bf16=self.bf16,
             )
             checkpoints = self.folder / "checkpoints"
-            completions = checkpoints / "completions"
-            if completions.is_dir():
-                shutil.rmtree(self.folder / "completions", ignore_errors=True)
-                completions.rename(self.folder / "completions")
+            for name in KEPT:
+                if (checkpoints / name).is_dir():
+                    shutil.rmtree(self.folder / name, ignore_errors=True)
+                    (checkpoints / name).rename(self.folder / name)
             shutil.rmtree(checkpoints, ignore_errors=True)
         trainer.accelerator.wait_for_everyone()
 

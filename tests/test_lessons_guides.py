@@ -146,6 +146,13 @@ def test_the_guide_to_estimators_works(restored, capsys):
     assert add(competes)["SYSTEMS"]["rloo"]["estimator"] == "rloo"
 
 
+def test_the_guide_to_your_estimator_works(capsys):
+    (block,) = blocks("your-estimator")
+    exec(block, {})
+    said = capsys.readouterr().out
+    assert "tensor([[[ 1.0000,  0.0000]," in said and said.rstrip().endswith("cautious")
+
+
 def test_the_guide_to_baselines_works(restored):
     system, prompt, _ = blocks("add-a-baseline")
     add(system)

@@ -7,7 +7,7 @@ from pdlib.plots.counterfactual import counterfactuals, held_out, order
 from pdlib.plots.hands_on import advantages_by_hand, at_threshold, replay
 from pdlib.plots.idea import idea
 from pdlib.plots.mistakes import calibration, selection_errors, tradeoff
-from pdlib.plots.modes import forced_modes, mode_shares
+from pdlib.plots.modes import choices_by_kind, forced_modes, mode_shares
 from pdlib.plots.multi_turn import deviations, dialogue_tags, dialogue_turns
 from pdlib.plots.replication import replication
 from pdlib.plots.selection import selection_shares, selectors
@@ -22,6 +22,7 @@ __all__ = [
     "at_threshold",
     "calibration",
     "carry_over",
+    "choices_by_kind",
     "counterfactuals",
     "deviations",
     "dialogue_tags",

@@ -13,7 +13,17 @@ from pdlib.analysis.cells import (
     NoModesError,
 )
 from pdlib.paper.catalogue import label
-from pdlib.plots.style import CONDITION_STYLE, GUESSING, bars, figure_legend, persona_legend
+from pdlib.plots.style import (
+    BLUE,
+    CONDITION_STYLE,
+    GREEN,
+    GREY,
+    GUESSING,
+    ORANGE,
+    bars,
+    figure_legend,
+    persona_legend,
+)
 from pdlib.plots.systems import KINDS, heights, name_systems, system_dot
 
 MARKERS = {"none": "o", "unaligned": "^", "aligned": "s"}
@@ -109,4 +119,30 @@ def forced_modes(
         axis.set(title=f"{label(model)}, {kind}", ylim=(0, 1.02))
     axes[0].set_ylabel("accuracy, mean of benchmarks")
     persona_legend(figure, axes[0])
+    return figure
+
+
+def choices_by_kind(tables: dict[str, pd.DataFrame], mode: str) -> Figure:
+    """How often a mode is chosen, by kind of question: one group of bars per training.
+
+    Left how often each forced mode is right before any RL, which says where the mode pays.
+
+    tables: the name of a training -> a table of `arithmetic.look`; the first is before RL.
+    """
+    before = next(iter(tables.values()))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    accuracies = before.pivot(index="kind", columns="mode", values="right")
+    accuracies.plot.bar(ax=left, color=[BLUE, ORANGE], edgecolor="black", rot=0)
+    chosen = pd.DataFrame(
+        {name: t[t["mode"] == mode].set_index("kind").chance for name, t in tables.items()}
+    )
+    chosen.T.plot.bar(ax=right, color=[GREY, GREEN], edgecolor="black", rot=0)
+    left.set(xlabel="", ylabel="right when forced, before RL", ylim=(0, 1.18))
+    right.set(xlabel="", ylabel=f"P({mode})", ylim=(0, 1.18))
+    for axis in (left, right):
+        for container, hatch in zip(axis.containers, ("", "//"), strict=False):
+            for bar in container:
+                bar.set_hatch(hatch)
+        axis.legend(frameon=False, ncols=2, fontsize=8, loc="upper center")
+        axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -55,6 +55,7 @@ NOTEBOOKS = {
         "dynamic/asked/evaluation/{run}.personadual.{seed}",
     ],
     "13_memories": [],
+    "14_your_modes": [],
     LAST: [],
 }
 

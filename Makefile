@@ -18,7 +18,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators when arms controls replicate sealed report reference bench book lint test test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators when arms controls replicate sealed report reference bench book lint test test-wheel test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

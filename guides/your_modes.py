@@ -7,7 +7,7 @@ knows both modes already; yours comes from your own SFT.
 from datasets import Dataset
 
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
-from pdlib.pocket import arithmetic
+from pdlib.analysis import arithmetic
 from pdlib.schema import ModeSet
 
 MODES = {"think": "[Think]", "quick": "[Quick]"}

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pdlib import advantages, generate, models, modes
-from pdlib.pocket import arithmetic
+from pdlib.analysis import arithmetic
 from pdlib.schema import ModeSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,7 +133,7 @@ def test_the_built_package_runs_the_script_elsewhere(tmp_path):
     install = [*pip, "install", "--no-deps", "--target", str(target), str(built)]
     subprocess.run(install, check=True, timeout=300)
     code = (
-        "import runpy, sys, pdlib; from pdlib.pocket import arithmetic;"
+        "import runpy, sys, pdlib; from pdlib.analysis import arithmetic;"
         f"assert pdlib.__file__.startswith({str(target)!r}), pdlib.__file__;"
         f"script = runpy.run_path({str(SCRIPT)!r});"
         "model, tokenizer = arithmetic.taught_both_modes('sft', n_rows=64);"

@@ -169,7 +169,7 @@ class Settings:
     when_shares: list
     when_arms: list
     when_items: dict
-    # two modes of one's own, on sums (pocket.arithmetic)
+    # two modes of one's own, on sums (analysis.arithmetic)
     sums_rows: int
     sums_steps: int
     # the same again on other backbones, see analysis.replication

@@ -63,7 +63,7 @@ def test_only_the_memory_that_concerns_the_request_makes_it_personal():
             for who in everyday.SUBJECTS
         ]
         concerned = any(text in known for text in written)
-        assert concerned is (one.mode is Mode.PERSONALIZED), one.item.question
+        assert concerned is (one.mode == Mode.PERSONALIZED), one.item.question
 
 
 def test_held_out_topics_are_in_no_training_set():

@@ -124,7 +124,7 @@ def test_fitting_personas_without_gain_are_general_where_the_profile_says_so(cor
         Example(e.item, e.persona, e.condition, e.source, e.chance, 0.0) for e in judged(corpus, 40)
     ]
     rows, _ = make(corpus, flat, general=("aligned", "unaligned"))
-    assert {e.condition for e in rows if e.source == "objective" and e.mode is Mode.GENERAL} >= {
+    assert {e.condition for e in rows if e.source == "objective" and e.mode == Mode.GENERAL} >= {
         "aligned",
         "unaligned",
     }
@@ -148,8 +148,8 @@ def test_general_trajectories_are_written_without_the_persona(corpus):
             return super().trajectories(examples)
 
     rows, _ = make(corpus, judged(corpus, 40), Watched())
-    assert {persona is None for _, mode, persona in handed if mode is Mode.GENERAL} == {True}
-    assert {persona is None for _, mode, persona in handed if mode is Mode.PERSONALIZED} == {False}
+    assert {persona is None for _, mode, persona in handed if mode == Mode.GENERAL} == {True}
+    assert {persona is None for _, mode, persona in handed if mode == Mode.PERSONALIZED} == {False}
     assert construct.persona_echoes(rows) == []
 
 
@@ -284,7 +284,7 @@ def test_choices_hold_personal_questions_too(corpus):
     assert [e.item.id for e in found[2:]] == [e.item.id for e in personal[:2]]
     assert (
         all(e.persona and not e.answer and not e.reasoning for e in found)
-        and found[2].mode is Mode.PERSONALIZED
+        and found[2].mode == Mode.PERSONALIZED
     )
     assert list(construct.to_frame(found).completion[2:]) == ["[Personalized_mode]\n"] * 2
 

@@ -162,7 +162,7 @@ def test_dialogues_that_cannot_be_made_are_refused(items, turns, words):
 
 def test_a_swapped_tag_is_the_other_one_and_nothing_else_changes():
     other = dialogues.retag(SAID, "swapped")
-    assert modes.parse(SAID).mode is Mode.GENERAL and modes.parse(other).mode is Mode.PERSONALIZED
+    assert modes.parse(SAID).mode == Mode.GENERAL and modes.parse(other).mode == Mode.PERSONALIZED
     assert other.removeprefix(Mode.PERSONALIZED.tag) == SAID.removeprefix(Mode.GENERAL.tag)
     assert dialogues.retag(other, "swapped") == SAID == dialogues.retag(SAID, "kept")
     assert dialogues.retag(SAID, "removed") == SAID.removeprefix("[General_mode]\n")

@@ -15,6 +15,7 @@ from pdlib import advantages, generate, models, modes
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.run import health
 from pdlib.schema import PAPER_MODES, Example, Item, Mode, ModeSet
+from pdlib.train.sft import VIEWS
 
 # Tags of several tokens that share their first ones, of unequal lengths.
 THREE = ModeSet.of({"think": "[Think]", "thorough": "[Think twice]", "quick": "[Answer at once]"})
@@ -79,6 +80,8 @@ def test_an_example_of_any_mode_survives_its_row():
     old = {k: v for k, v in Example(item, None, "none", mode=Mode.GENERAL).to_row().items()}
     del old["tag"]  # as sets were written before tags were data
     assert Example.from_row(old).mode == Mode.GENERAL
+    again = Example.from_row(Example(item, None, "none", mode=Mode.PERSONALIZED).to_row())
+    assert VIEWS["personalized"](again) and not VIEWS["general"](again)
 
 
 # --- chances ---

@@ -159,7 +159,7 @@ def test_the_router_learns_what_tells_the_modes_apart():
 
 def test_a_router_needs_both_modes():
     with pytest.raises(ValueError, match="one mode only"):
-        router.Router([e for e in examples() if e.mode is Mode.GENERAL])
+        router.Router([e for e in examples() if e.mode == Mode.GENERAL])
 
 
 def records(**forced) -> pd.DataFrame:

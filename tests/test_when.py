@@ -129,7 +129,7 @@ def examples(n: int = 200) -> list[Example]:
 
 
 def personalized(rows: list[Example], kind: str = "objective") -> set[str]:
-    return {e.item.id for e in rows if e.item.kind == kind and e.mode is Mode.PERSONALIZED}
+    return {e.item.id for e in rows if e.item.kind == kind and e.mode == Mode.PERSONALIZED}
 
 
 def test_a_prior_is_that_share_of_the_labels_and_nothing_else_changes():
@@ -166,7 +166,7 @@ def test_the_tag_is_given_where_the_choice_is_at_stake():
 
 def test_a_given_tag_has_no_loss_and_all_else_has():
     tokenizer = backbones.build_tokenizer(0)
-    (example,) = [e for e in examples(1) if e.mode is Mode.PERSONALIZED]
+    (example,) = [e for e in examples(1) if e.mode == Mode.PERSONALIZED]
     learned = train.sft_row(tokenizer, example)
     given = train.sft_row(tokenizer, replace(example, learns_mode=False))
     tag = modes.prefix_ids(tokenizer)[Mode.PERSONALIZED]

@@ -92,7 +92,7 @@ def write_trajectories(expert: Expert, examples: Sequence[Example], mode: Mode) 
     Those that the expert did not write properly are left out. A general trajectory is written
     without seeing the persona.
     """
-    requests = [(e.item, mode, e.persona if mode is Mode.PERSONALIZED else None) for e in examples]
+    requests = [(e.item, mode, e.persona if mode == Mode.PERSONALIZED else None) for e in examples]
     trajectories = expert.trajectories(requests)
     return [
         replace(example, mode=mode, reasoning=trajectory[0], answer=trajectory[1])
@@ -210,7 +210,7 @@ def persona_echoes(examples: Sequence[Example], words: int = 3) -> list[str]:
 
     echoes = []
     for example in examples:
-        if example.mode is Mode.GENERAL and example.persona:
+        if example.mode == Mode.GENERAL and example.persona:
             question = phrases(modes.user_message(example.item, None))
             echoes += phrases(example.persona.text) & (phrases(example.reasoning) - question)
     return sorted(echoes)

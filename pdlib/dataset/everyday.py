@@ -117,7 +117,7 @@ def _example(request: str, memories: list[str], mode: Mode, rng: random.Random) 
     shuffled = rng.sample(memories, len(memories))
     memories = [memory.replace("The user", subject) for memory in shuffled]
     persona = personas.of_memories(memories)
-    fits = mode is Mode.PERSONALIZED
+    fits = mode == Mode.PERSONALIZED
     item = Item(
         f"{NAME}-{rows.digest(request, *memories)}",
         NAME,

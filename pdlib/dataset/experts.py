@@ -98,7 +98,7 @@ def check_trajectory(item: Item, mode: Mode, reasoning: str) -> str | None:
         return "answer marks"
     if says(_GIVEN):
         return "says that the answer was given"
-    if mode is Mode.GENERAL:
+    if mode == Mode.GENERAL:
         persona = grading.normalize(item.aligned.text) if item.aligned else ""
         if says(_ASKER) or persona and persona in grading.normalize(reasoning):
             return "a general one mentions the asker"
@@ -107,9 +107,9 @@ def check_trajectory(item: Item, mode: Mode, reasoning: str) -> str | None:
 
 def check_persona(item: Item, mode: Mode, persona: Persona | None) -> None:
     """ValueError for a general trajectory with a persona or a personalised one without."""
-    if mode is Mode.GENERAL and persona is not None:
+    if mode == Mode.GENERAL and persona is not None:
         fault = "is written without the persona, found one"
-    elif mode is Mode.PERSONALIZED and persona is None:
+    elif mode == Mode.PERSONALIZED and persona is None:
         fault = "needs a persona, found none"
     else:
         return

@@ -34,7 +34,7 @@ class Router:
         questions = [(e.item, e.persona) for e in examples]
         self.persona.fit(["nobody", *(_persona_text(persona) for _, persona in questions)])
         self.question.fit([_question_text(item) for item, _ in questions])
-        is_personalized = [e.mode is Mode.PERSONALIZED for e in examples]
+        is_personalized = [e.mode == Mode.PERSONALIZED for e in examples]
         if len(set(is_personalized)) < 2:
             raise ValueError("the SFT set teaches one mode only; a router needs examples of both")
         classifier = LogisticRegression(C=10.0, max_iter=1000)

@@ -39,16 +39,16 @@ def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
     General trajectories are written from the question alone: a persona there is an error, and so is
     a personalised trajectory without one.
     """
-    if mode is Mode.GENERAL and persona is not None:
+    if mode == Mode.GENERAL and persona is not None:
         raise ValueError(
             f"item {item.id!r}: a general trajectory is written without the persona, found one"
         )
-    if mode is Mode.PERSONALIZED and persona is None:
+    if mode == Mode.PERSONALIZED and persona is None:
         raise ValueError(f"item {item.id!r}: a personalised trajectory needs a persona, found none")
     if item.kind == "personalized":
         return _preference(item, mode, persona), item.gold
     field = item.facts["field"]
-    if mode is Mode.PERSONALIZED:
+    if mode == Mode.PERSONALIZED:
         opening = f"You are a {persona.facts['occupation']}, so {field}."
     elif item.facts["cue"]:
         opening = f"The {item.facts['cue']} points to {field}."
@@ -58,7 +58,7 @@ def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
 
 
 def _preference(item: Item, mode: Mode, persona: Persona | None) -> str:
-    if mode is Mode.GENERAL:
+    if mode == Mode.GENERAL:
         return "Either would do."
     if item.benchmark == "personafeedback":
         hobby = persona.facts["hobby"]

@@ -47,7 +47,7 @@ def preference_pairs(examples: list[Example], expert: Expert | None, tokenizer=N
     persona as it is (ICA). tokenizer: as in `modes.completion_text`.
     """
     questions = [
-        e for e in examples if e.item.kind == "personalized" and e.mode is Mode.PERSONALIZED
+        e for e in examples if e.item.kind == "personalized" and e.mode == Mode.PERSONALIZED
     ]
     people = [e.persona for e in questions]
     people = expert.preferences(people) if expert else people

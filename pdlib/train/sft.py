@@ -19,8 +19,8 @@ from pdlib.train.supervised import train_on_rows
 VIEWS = {  # of the SFT set: which rows; only "two_modes" writes the tags
     "two_modes": lambda e: True,
     "untagged": lambda e: True,
-    "general": lambda e: e.mode is Mode.GENERAL,
-    "personalized": lambda e: e.mode is Mode.PERSONALIZED,
+    "general": lambda e: e.mode == Mode.GENERAL,
+    "personalized": lambda e: e.mode == Mode.PERSONALIZED,
 }
 
 

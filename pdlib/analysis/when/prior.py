@@ -45,7 +45,7 @@ def with_given_tag(examples: Sequence[Example], everywhere: bool) -> list[Exampl
 
 
 def _is_at_stake(example: Example) -> bool:
-    return example.item.kind == "objective" and example.mode is Mode.PERSONALIZED
+    return example.item.kind == "objective" and example.mode == Mode.PERSONALIZED
 
 
 def with_prior(choices: Sequence[Example], prior: float, rng: random.Random) -> list[Example]:

@@ -37,7 +37,7 @@ def question(kind: str) -> dict:
 
     >>> random.seed(1)
     >>> question("easy")
-    {'prompt': '2 -9 =', 'kind': 'easy', 'answer': '3', 'sums': '3'}
+    {'prompt': '2 -2 =', 'kind': 'easy', 'answer': '0', 'sums': '0'}
     """
     value = random.randrange(10)
     words, sums = [str(value)], []

@@ -130,7 +130,9 @@ def choices_by_kind(tables: dict[str, pd.DataFrame], mode: str) -> Figure:
     tables: the name of a training -> a table of `arithmetic.look`; the first is before RL.
     """
     before = next(iter(tables.values()))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10.5, 3.4), layout="constrained", width_ratios=(1, 2)
+    )
     accuracies = before.pivot(index="kind", columns="mode", values="right")
     accuracies.plot.bar(ax=left, color=[BLUE, ORANGE], edgecolor="black", rot=0)
     chosen = pd.DataFrame(

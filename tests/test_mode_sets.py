@@ -1,7 +1,12 @@
 """Any number of modes with any tags: what a set may be, its chances, its training."""
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from pdlib.run import health
 from pdlib.schema import PAPER_MODES, Example, Item, Mode, ModeSet
 from pdlib.train.sft import VIEWS
 
+ROOT = Path(__file__).resolve().parents[1]
 # Tags of several tokens that share their first ones, of unequal lengths.
 THREE = ModeSet.of({"think": "[Think]", "thorough": "[Think twice]", "quick": "[Answer at once]"})
 FOUR = ModeSet([*THREE, Mode("ask", "<ask/>")])
@@ -362,19 +368,57 @@ def test_a_model_card_names_modes_and_settings(tiny_model, text_tokenizer, tmp_p
     assert text.count("## Modes") == 1
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
-def test_trackers_get_the_modes_health(tiny_model, text_tokenizer, tmp_path, monkeypatch, tracker):
-    """As TRL has them; wandb offline, since nothing may leave the machine."""
-    pytest.importorskip(tracker, reason=f"{tracker} is not installed; `make setup` does it")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    trainer = make_trainer(tmp_path, tiny_model, text_tokenizer, THREE, report_to=[tracker])
-    trainer.train()
-    if tracker == "wandb":
-        import wandb
+TRACKED = """
+import sys
+import test_mode_sets
+from pathlib import Path
+from pdlib import models
+tracker, folder = sys.argv[1], Path(sys.argv[2])
+model, tokenizer = models.load(folder / "start")
+trainer = test_mode_sets.make_trainer(
+    folder, model, tokenizer, test_mode_sets.THREE, report_to=[tracker]
+)
+trainer.train()
+if tracker == "wandb":
+    import wandb
+    assert 0 <= wandb.run.summary["train/p_quick/all"] <= 1
+"""
 
-        assert 0 <= wandb.run.summary["train/p_quick/all"] <= 1
-        wandb.finish()
+
+@pytest.fixture(scope="module")
+def trackers(tmp_path_factory) -> Path:
+    """A folder with the extra `trackers`. They are no part of the environment of the tests: where
+    wandb is installed, TRL imports it, which takes every process a second.
+    """
+    folder = tmp_path_factory.mktemp("trackers")
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "1"]
+    wanted = pins["optional-dependencies"]["trackers"]
+    done = subprocess.run(
+        [*pip, "--target", str(folder), *wanted], capture_output=True, text=True, timeout=600
+    )
+    if done.returncode:
+        pytest.skip(f"the package index cannot be reached: {done.stderr[-200:]}")
+    return folder
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+def test_trackers_get_the_modes_health(tiny_model, text_tokenizer, tmp_path, trackers, tracker):
+    """As TRL has them; wandb offline, since nothing may leave the machine."""
+    models.save(tiny_model, text_tokenizer, tmp_path / "start")
+    paths = [str(path) for path in (ROOT, ROOT / "tests", trackers)]
+    subprocess.run(
+        [sys.executable, "-c", TRACKED, tracker, str(tmp_path)],
+        check=True,
+        timeout=600,
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "WANDB_MODE": "offline",
+            "WANDB_DIR": str(tmp_path),
+        },
+    )
+    if tracker == "wandb":
         written = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     else:
         written = list((tmp_path / "run" / "runs").glob("**/events.out.tfevents.*"))

@@ -223,7 +223,6 @@ class Example:
             "chance": self.chance,
             "gain": self.gain,
             "mode": self.mode.name if self.mode else None,
-            "tag": self.mode.tag if self.mode else None,
             "reasoning": self.reasoning,
             "answer": self.answer,
             "item": json.dumps(self.item.to_dict()),
@@ -233,15 +232,15 @@ class Example:
         }
 
     @classmethod
-    def from_row(cls, row: dict) -> "Example":
-        """The example of a row; what parquet turned into NaN is None again."""
+    def from_row(cls, row: dict, mode_set: ModeSet = PAPER_MODES) -> "Example":
+        """The example of a row; what parquet turned into NaN is None again.
+
+        mode_set: the modes by whose names the row calls its own; their tags are those that are
+        trained.
+        """
         row = {key: None if value != value else value for key, value in row.items()}
         persona = Persona(**json.loads(row["persona"])) if row["persona"] else None
         turns = json.loads(row.get("history") or "[]")
-        mode = None
-        if row["mode"]:  # sets written before tags were data have none, and the paper's modes
-            tag = row.get("tag")
-            mode = Mode(row["mode"], tag) if tag else PAPER_MODES.named(row["mode"])
         learns_mode = row.get("learns_mode")  # sets written before it existed have None
         history = tuple((Item.from_dict(item), completion) for item, completion in turns)
         return cls(
@@ -251,7 +250,7 @@ class Example:
             row["source"],
             row["chance"],
             row["gain"],
-            mode,
+            mode_set.named(row["mode"]) if row["mode"] else None,
             row["reasoning"],
             row["answer"],
             history,

@@ -1,5 +1,6 @@
 """Any number of modes with any tags: what a set may be, its chances, its training."""
 
+import functools
 import itertools
 import os
 import pickle
@@ -9,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -16,7 +18,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from pdlib import advantages, generate, models, modes
+from pdlib import advantages, config, evaluate, generate, models, modes, systems, train
+from pdlib.dataset import construct
 from pdlib.dualgrpo import DualGRPOConfig, DualGRPOTrainer
 from pdlib.run import health
 from pdlib.schema import PAPER_MODES, Example, Item, Mode, ModeSet
@@ -81,13 +84,31 @@ def test_a_completion_is_read_in_its_own_set(mode_set):
 
 def test_an_example_of_any_mode_survives_its_row():
     item = Item("i", "b", "objective", "text", "2 + 2?", "4")
-    example = Example(item, None, "none", mode=FOUR[3], reasoning="r", answer="4")
-    assert Example.from_row(example.to_row()) == example
-    old = {k: v for k, v in Example(item, None, "none", mode=Mode.GENERAL).to_row().items()}
-    del old["tag"]  # as sets were written before tags were data
-    assert Example.from_row(old).mode == Mode.GENERAL
-    again = Example.from_row(Example(item, None, "none", mode=Mode.PERSONALIZED).to_row())
-    assert VIEWS["personalized"](again) and not VIEWS["general"](again)
+    rows = [Example(item, None, "none", mode=mode, reasoning="r", answer="4") for mode in FOUR]
+    frame = construct.to_frame(rows)
+    assert construct.from_frame(frame, FOUR) == rows
+    with pytest.raises(ValueError, match="'think', expected one of general, personalized"):
+        construct.from_frame(frame)
+
+
+def test_other_tags_reach_training_and_records(tmp_path):
+    """The paper's modes under other tags, through SFT, DualGRPO and evaluation."""
+    tags = {"general": "[G]", "personalized": "[P]"}
+    cfg = config.load("smoke", output_dir=str(tmp_path), modes=tags, systems=["personadual"])
+    (file,) = systems.evaluated(cfg, "personadual")
+    records = evaluate.read_records([file])
+    for name, tag in tags.items():
+        forced = records[records.forced == name]
+        assert forced.completion.str.startswith(f"{tag}\n").all()
+        assert (forced["mode"] == name).any()
+    model, tokenizer = models.load(systems.folder(cfg, "personadual"))
+    prefixes = modes.prefix_ids(tokenizer, cfg.mode_set)
+    assert {len(ids) for ids in prefixes.values()} == {1}, "a token of its own each"
+    data = systems.sft_set(cfg, cfg.seed) / "sft.parquet"
+    for example in construct.from_frame(pd.read_parquet(data), cfg.mode_set):
+        assert prefixes[example.mode][0] in train.sft_row(tokenizer, example)["labels"]
+    item = Item("i", "b", "objective", "text", "2 + 2?", "4")
+    assert VIEWS["general"](Example(item, None, "none", mode=cfg.mode_set[0]))
 
 
 # --- chances ---
@@ -318,6 +339,13 @@ def test_a_local_function_does_not_stop_a_checkpoint(tiny_model, text_tokenizer,
 def test_an_estimator_that_returns_something_else_is_told(function, words):
     with pytest.raises(ValueError, match=words):
         advantages.compute(torch.zeros(2, 2, 3), function)
+
+
+def test_a_partial_function_is_one_too():
+    partial = functools.partial(my_dualgrpo, prefix_weight=3.0)
+    rewards = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
+    response, prefix = advantages.compute(rewards, partial)
+    assert torch.equal(prefix, 3 * response) and advantages.name_of(partial) == "my_dualgrpo"
 
 
 def test_options_of_a_function_are_its_parameters(tmp_path):

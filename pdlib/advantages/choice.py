@@ -9,34 +9,36 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit, softmax
-
-
-def at_temperature(p: ArrayLike, temperature: float) -> np.ndarray:
-    """P(personalised) among rollouts that are sampled at `temperature`: sigmoid(logit(p) / T).
-
-    This is `all_at_temperature` for one of two modes. p: one chance or an array of them. ValueError
-    unless all lie in [0, 1] and the temperature is positive.
-
-    >>> print(at_temperature(0.05, 0.6).round(4))
-    0.0073
-    """
-    p = np.asarray(p, float)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"p is {p}, expected a probability, between 0 and 1")
-    if temperature <= 0:
-        raise ValueError(f"the temperature is {temperature}, expected a positive one")
-    return expit(logit(p) / temperature)
+from scipy.special import softmax
 
 
 def all_at_temperature(chances: ArrayLike, temperature: float) -> np.ndarray:
     """(..., M): the chances of all modes among rollouts that are sampled at `temperature`.
 
+    ValueError unless all chances lie in [0, 1] and the temperature is positive.
+
     >>> print(all_at_temperature([0.95, 0.05], 0.6).round(4))
     [0.9927 0.0073]
     """
+    chances = np.asarray(chances, float)
+    if not ((chances >= 0) & (chances <= 1)).all():
+        raise ValueError(f"chances are {chances}, expected a probability each, between 0 and 1")
+    if temperature <= 0:
+        raise ValueError(f"the temperature is {temperature}, expected a positive one")
     with np.errstate(divide="ignore"):  # a mode without a chance keeps none
-        return softmax(np.log(np.asarray(chances, float)) / temperature, axis=-1)
+        return softmax(np.log(chances) / temperature, axis=-1)
+
+
+def at_temperature(p: ArrayLike, temperature: float) -> np.ndarray:
+    """`all_at_temperature` of one of two modes: sigmoid(logit(p) / T).
+
+    p: its chance, or an array of them.
+
+    >>> print(at_temperature(0.05, 0.6).round(4))
+    0.0073
+    """
+    p = np.asarray(p, float)
+    return all_at_temperature(np.stack([1 - p, p], axis=-1), temperature)[..., 1]
 
 
 def absent_chance(p: ArrayLike, rollouts: int) -> ArrayLike:

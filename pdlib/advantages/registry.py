@@ -43,7 +43,7 @@ def _checked(function: Callable[..., Pair], least_modes: int = 1) -> Callable[..
     It works in double precision on the CPU, where equal rewards have no spread; results come back
     in the type and on the device of `rewards`.
     """
-    name = function.__name__
+    name = name_of(function)
 
     @functools.wraps(function)
     def checked(rewards, **options) -> Pair:
@@ -102,8 +102,11 @@ def resolve(estimator: str | Callable[..., Pair]) -> Callable[..., Pair]:
 
 
 def name_of(estimator: str | Callable[..., Pair]) -> str:
-    """What logs and model cards call it: its name."""
-    return estimator if isinstance(estimator, str) else estimator.__name__
+    """What logs and model cards call it: its name; a `functools.partial` has its function's."""
+    if isinstance(estimator, str):
+        return estimator
+    function = getattr(estimator, "func", estimator)
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def options(estimator: str | Callable[..., Pair]) -> dict:

@@ -32,16 +32,15 @@ STEPS = [f"{sign}{digit}" for sign in "+-" for digit in range(1, 10)]
 MAX_TOKENS = 20  # of a completion: six sums, the answer, the tag
 
 
-def question(kind: str) -> dict:
+def question(kind: str, rng: random.Random) -> dict:
     """A question as a row for TRL: prompt, kind, answer, and the sums on the way.
 
-    >>> random.seed(1)
-    >>> question("easy")
+    >>> question("easy", random.Random(1))
     {'prompt': '2 -2 =', 'kind': 'easy', 'answer': '0', 'sums': '0'}
     """
-    value = random.randrange(10)
+    value = rng.randrange(10)
     words, sums = [str(value)], []
-    for step in random.choices(STEPS, k=LENGTHS[kind]):
+    for step in rng.choices(STEPS, k=LENGTHS[kind]):
         value = (value + int(step)) % 10
         words.append(step)
         sums.append(str(value))
@@ -49,13 +48,14 @@ def question(kind: str) -> dict:
     return {"prompt": prompt, "kind": kind, "answer": str(value), "sums": " ".join(sums)}
 
 
-def questions(n: int) -> list[dict]:
-    """N questions, easy or hard by chance."""
-    return [question(random.choice(list(LENGTHS))) for _ in range(n)]
+def questions(n: int, seed: int) -> list[dict]:
+    """Questions, easy or hard by chance."""
+    rng = random.Random(seed)
+    return [question(rng.choice(list(LENGTHS)), rng) for _ in range(n)]
 
 
 def completion(row: dict, mode: Mode) -> str:
-    """What a model writes in a mode: the tag, the sums where it thinks, the answer."""
+    """What follows the prompt in a mode: a space, the tag, the sums where it thinks, the answer."""
     sums = f"{row['sums']} " if mode == THINK else ""
     return f" {mode.tag}\n{sums}so {row['answer']}"
 
@@ -105,12 +105,12 @@ def taught_both_modes(
 
     folder: for what the trainer writes.
     """
-    random.seed(seed)
     set_seed(seed)
     model, tokenizer = untrained_model()
+    rng = random.Random(seed)
     data = [
-        {"prompt": row["prompt"], "completion": completion(row, random.choice([THINK, QUICK]))}
-        for row in questions(n_rows)
+        {"prompt": row["prompt"], "completion": completion(row, rng.choice([THINK, QUICK]))}
+        for row in questions(n_rows, seed)
     ]
     args = SFTConfig(
         output_dir=str(folder),
@@ -142,10 +142,8 @@ def look(model, tokenizer, mode_set: ModeSet, n: int = 200, seed: int = 99) -> p
     One row per kind and mode, with the columns kind, mode, chance (the mean over n questions), and
     right (the share of right answers, greedily decoded).
     """
-    generator = random.getstate()
-    random.seed(seed)
-    asked = {kind: [question(kind) for _ in range(n)] for kind in LENGTHS}
-    random.setstate(generator)
+    rng = random.Random(seed)
+    asked = {kind: [question(kind, rng) for _ in range(n)] for kind in LENGTHS}
     model.eval()
     tables = [
         _of_kind(model, tokenizer, mode_set, rows).assign(kind=kind) for kind, rows in asked.items()

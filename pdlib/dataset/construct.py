@@ -25,7 +25,7 @@ from pdlib.dataset.experts import Expert
 from pdlib.dataset.gain import select_mode
 from pdlib.questions import quotas
 from pdlib.questions.grading import normalize
-from pdlib.schema import PAPER_MODES, Example, Mode
+from pdlib.schema import PAPER_MODES, Example, Mode, ModeSet
 
 COLUMNS = [  # of the sets' files
     "source",
@@ -237,6 +237,6 @@ def _completion(example: Example) -> str | None:
     return modes.completion_text(example.mode, example.reasoning, example.answer)
 
 
-def from_frame(frame: pd.DataFrame) -> list[Example]:
-    """The examples of the rows that `to_frame` made."""
-    return [Example.from_row(row) for row in frame.to_dict("records")]
+def from_frame(frame: pd.DataFrame, mode_set: ModeSet = PAPER_MODES) -> list[Example]:
+    """The examples of the rows that `to_frame` made; mode_set: see `Example.from_row`."""
+    return [Example.from_row(row, mode_set) for row in frame.to_dict("records")]

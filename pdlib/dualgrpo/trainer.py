@@ -194,10 +194,9 @@ class DualGRPOTrainer(SharedPrefixGRPOTrainer):
                 Prompt(metrics.kind_of(row), tuple(of_modes))
                 for row, of_modes in zip(questions.values(), chances, strict=True)
             ]
+            names = [*self.mode_set.names, None]  # the last: no tag
             rollouts = [
-                Rollout(
-                    metrics.kind_of(row), dict(enumerate(self.mode_set.names)).get(mode), reward
-                )
+                Rollout(metrics.kind_of(row), names[mode], reward)
                 for row, mode, reward in zip(inputs, written, rewards, strict=True)
             ]
             self._log_regime(prompts, rollouts)

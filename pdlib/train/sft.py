@@ -19,8 +19,8 @@ from pdlib.train.supervised import train_on_rows
 VIEWS = {  # of the SFT set: which rows; only "two_modes" writes the tags
     "two_modes": lambda e: True,
     "untagged": lambda e: True,
-    "general": lambda e: e.mode == Mode.GENERAL,
-    "personalized": lambda e: e.mode == Mode.PERSONALIZED,
+    "general": lambda e: e.mode.name == Mode.GENERAL.name,
+    "personalized": lambda e: e.mode.name == Mode.PERSONALIZED.name,
 }
 
 
@@ -66,7 +66,7 @@ def train_sft(
     """What `run_sft` trains, in this process; returns the facts for the manifest."""
     run = TrainingRun(cfg, folder, start, "sft", cfg.sft_batch)
     has_modes = view == "two_modes"
-    examples = construct.from_frame(pd.read_parquet(data / "sft.parquet"))
+    examples = construct.from_frame(pd.read_parquet(data / "sft.parquet"), cfg.mode_set)
     rows = [
         sft_row(run.tokenizer, e if has_modes else e.without_mode())
         for e in examples
@@ -81,7 +81,7 @@ def train_sft(
         ordered += by_length(short, cfg.sft_batch, rng)
     ordered = ordered[:n_rows]
     if has_modes and cfg.sft_choice_passes:
-        choices = construct.from_frame(pd.read_parquet(data / "choices.parquet"))
+        choices = construct.from_frame(pd.read_parquet(data / "choices.parquet"), cfg.mode_set)
         choice_rows = [choice_row(run.tokenizer, e) for e in choices]
         ordered = with_choices(ordered, choice_rows, cfg.sft_choice_passes, cfg.sft_batch, rng)
     if cfg.sft_reading:  # read before all else, whatever the view

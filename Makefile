@@ -7,6 +7,7 @@ BACKBONE ?=
 ANSWERS ?=
 REPLICATES ?= 5
 WHEN := when_seeds=3 when_steps=50 when_arms='[all]' when_priors='[0.3,0.03,0.003,0.0]' when_shares='[0.5,0.78,0.95]'
+ASK := ask_seeds=3
 VENV := .venv
 PY := $(VENV)/bin/python
 WEIGHTS := $(if $(filter pretrained,$(PROFILE)),$(VENV)/.weights)
@@ -18,7 +19,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators when arms controls replicate sealed report reference bench book lint test test-wheel test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators when ask-back arms controls replicate sealed report reference bench book lint test test-wheel test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ lab-estimators: setup  ## the advantage laboratory in full: 11 estimators, 3 see
 
 when: setup  ## notebook 05c in full: when DualGRPO pays, 3 seeds of every cell; resumable
 	$(WORKBOOK) --notebook 05c_when_it_pays --set $(strip $(WHEN) $(CHOSEN))
+
+ask-back: setup  ## notebook 15 in full: a third mode that asks which reading is meant, 3 seeds; resumable
+	$(WORKBOOK) --notebook 15_ask_back --set $(strip $(ASK) $(CHOSEN))
 
 arms: setup  ## notebook 07 with every arm: PersonaDual with one thing changed at a time
 	$(WORKBOOK) --notebook 07_ablations --set $(strip arms='[all]' $(CHOSEN))

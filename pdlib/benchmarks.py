@@ -19,7 +19,7 @@ from pdlib.paper import TEST_ITEMS
 from pdlib.pocket.world import World
 from pdlib.questions import rows, sources
 from pdlib.questions.benchmark_rows import BUILDERS
-from pdlib.questions.grading import grade, is_readable, normalize
+from pdlib.questions.grading import asks_back, grade, is_readable, normalize
 from pdlib.questions.kinds import KIND, LABELS, chance, choices
 from pdlib.schema import Item
 
@@ -27,6 +27,7 @@ __all__ = [
     "BUILDERS",
     "KIND",
     "LABELS",
+    "asks_back",
     "chance",
     "choices",
     "grade",

@@ -15,13 +15,15 @@ class Mode:
     """A reasoning mode: its name, as records and tables print it, and its tag.
 
     The tag is what a completion of this mode begins with. `Mode.GENERAL` and `Mode.PERSONALIZED`
-    are the paper's two [Eq. 1]; `ModeSet` says which modes belong together.
+    are the paper's two [Eq. 1]; `Mode.CLARIFY` asks back which reading is meant (ours). `ModeSet`
+    says which modes belong together.
     """
 
     name: str
     tag: str
     GENERAL: ClassVar["Mode"]
     PERSONALIZED: ClassVar["Mode"]
+    CLARIFY: ClassVar["Mode"]
 
     def __str__(self) -> str:
         return self.name
@@ -29,6 +31,7 @@ class Mode:
 
 Mode.GENERAL = Mode("general", "[General_mode]")
 Mode.PERSONALIZED = Mode("personalized", "[Personalized_mode]")
+Mode.CLARIFY = Mode("clarify", "[Clarify_mode]")
 
 
 class ModeSet(tuple[Mode, ...]):

@@ -19,6 +19,7 @@ MAY_BE_ZERO = (  # 0 means: not used, or no limit
     "seed",
     "replicates",
     "when_seeds",
+    "ask_seeds",
     "sft_choice_passes",
     "sft_reading",
     "everyday_pairs",
@@ -34,6 +35,7 @@ UNSAID = {
     "everyday_pairs": 0,
     "sft_reading": 0,
     "modes": PAPER_MODES.tags,
+    "rl_asking": 0.0,
 }
 
 
@@ -129,6 +131,7 @@ class Settings:
     rl_prefix_weight: float
     rl_prefix_style: str
     rl_importance_correction: str
+    rl_asking: float
     rl_max_prompt: int
     rl_max_completion: int
     rl_vllm: str
@@ -169,6 +172,13 @@ class Settings:
     when_shares: list
     when_arms: list
     when_items: dict
+    # a third mode that asks back, see analysis.asking_back
+    ask_seeds: int
+    ask_steps: int
+    ask_learning_rate: float
+    ask_rewards: list
+    ask_share: float
+    ask_items: dict
     # two modes of one's own, on sums (analysis.arithmetic)
     sums_rows: int
     sums_steps: int

@@ -75,10 +75,19 @@ class EndpointExpert:
     def trajectories(
         self, requests: Sequence[tuple[Item, Mode, Persona | None]]
     ) -> list[tuple[str, str] | None]:
-        """(reasoning, answer) of each; the answer of a choice is its letter, as the prompt asks."""
+        """(reasoning, answer) of each; the answer of a choice is its letter, as the prompt asks.
+
+        ValueError for a mode that there is no prompt for.
+        """
         prompts, answers = [], []
         for item, mode, persona in requests:
             check_persona(item, mode, persona)
+            if mode not in _HOW:
+                raise ValueError(
+                    f"item {item.id!r}: a {mode.name} trajectory is asked for, and there is a "
+                    "prompt for general and personalised ones only; the pocket world's own expert "
+                    "(expert: pocket) asks back, too"
+                )
             lead = f"I am {modes.persona_text(persona.text)}, my question is:\n" if persona else ""
             prompt = _RATIONALISE.format(
                 question=lead + _question(item), how=_HOW[mode], answer=_lettered_gold(item)

@@ -106,8 +106,8 @@ def check_trajectory(item: Item, mode: Mode, reasoning: str) -> str | None:
 
 
 def check_persona(item: Item, mode: Mode, persona: Persona | None) -> None:
-    """ValueError for a general trajectory with a persona or a personalised one without."""
-    if mode == Mode.GENERAL and persona is not None:
+    """ValueError for a personalised trajectory without a persona, or for another one with one."""
+    if mode != Mode.PERSONALIZED and persona is not None:
         fault = "is written without the persona, found one"
     elif mode == Mode.PERSONALIZED and persona is None:
         fault = "needs a persona, found none"

@@ -85,7 +85,7 @@ def run_records(
     prompt: str = "plain",
     preferences: bool = False,
     counterfactual: bool = False,
-    conditions: Sequence[str] = personas.CONDITIONS,
+    conditions: Sequence[str] | None = None,
     subfolder: str = ".",
 ) -> Path:
     """Evaluate the model in `folder` into `records/<run>.<model>[.<train seed>].parquet`.
@@ -95,8 +95,8 @@ def run_records(
     with seed cfg.seed in its records. run: cfg.run by default. forced: None is the free mode; by
     default free and, for a model with modes, both forced ones. preferences: askers state their
     preferences instead of themselves (AlignXpert-PBA). counterfactual: the items' counterfactual
-    conditions instead of the three usual ones. conditions: those of the usual ones
-    that are asked. subfolder: of cfg.folder().
+    conditions instead of the three usual ones. conditions: those of them that are
+    asked, by default all. subfolder: of cfg.folder().
     """
     run = run or cfg.run
     name = f"{config.file_name(run)}.{model_name}"
@@ -112,6 +112,10 @@ def run_records(
         "train_seed": cfg.seed if train_seed is None else train_seed,
     }
     build_set = dataset.run_counterfactual_set if counterfactual else dataset.run_test_set
+    usual = personas.CONDITIONS
+    if counterfactual:
+        usual = tuple(name for name in personas.COUNTERFACTUAL if name not in personas.CONDITIONS)
+    asked = usual if conditions is None else tuple(conditions)
     test_set = build_set(cfg)
 
     def ask() -> tuple[pd.DataFrame, dict]:
@@ -119,10 +123,10 @@ def run_records(
             questions = [
                 (condition, item, persona)
                 for condition, item, persona in dataset.counterfactual_questions(test_set)
-                if condition not in personas.CONDITIONS
+                if condition in asked
             ]
         else:
-            questions = ask_all(dataset.test_items(cfg), dataset.persona_pool(cfg), conditions)
+            questions = ask_all(dataset.test_items(cfg), dataset.persona_pool(cfg), asked)
         if preferences:
             questions = _by_preferences(questions, dataset.open_expert(cfg))
         model, tokenizer = models.load(folder, cfg.precision)
@@ -137,8 +141,8 @@ def run_records(
         "prompt": prompt,
         "preferences": preferences,
     }
-    if tuple(conditions) != personas.CONDITIONS:
-        settings |= {"conditions": list(conditions)}
+    if asked != usual:
+        settings |= {"conditions": list(asked)}
     return as_stage(
         cfg.folder() / subfolder, name, ask, settings=settings, inputs=[folder, test_set]
     )

@@ -1,6 +1,7 @@
 """One function per figure: tables in, a figure out; nothing here runs a model."""
 
 from pdlib.plots.accuracy import ablations, accuracy, interference, mixing
+from pdlib.plots.asking import asking_back
 from pdlib.plots.bench import shared_prefix
 from pdlib.plots.carry_over import carry_over
 from pdlib.plots.counterfactual import counterfactuals, held_out, order
@@ -19,6 +20,7 @@ __all__ = [
     "ablations",
     "accuracy",
     "advantages_by_hand",
+    "asking_back",
     "at_threshold",
     "calibration",
     "carry_over",

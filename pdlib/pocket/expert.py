@@ -36,15 +36,18 @@ def plain(item: Item, persona: Persona | None) -> str:
 def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
     """(reasoning, answer) of `mode`. The answer is in view, as in the published data pipeline.
 
-    General trajectories are written from the question alone: a persona there is an error, and so is
-    a personalised trajectory without one.
+    General trajectories and those that ask back are written from the question alone: a persona
+    there is an error, and so is a personalised trajectory without one. Asking back names the fields
+    in which the word has a meaning; of a personal question there is nothing to ask (ValueError).
     """
-    if mode == Mode.GENERAL and persona is not None:
+    if mode != Mode.PERSONALIZED and persona is not None:
         raise ValueError(
-            f"item {item.id!r}: a general trajectory is written without the persona, found one"
+            f"item {item.id!r}: a {mode.name} trajectory is written without the persona, found one"
         )
     if mode == Mode.PERSONALIZED and persona is None:
         raise ValueError(f"item {item.id!r}: a personalised trajectory needs a persona, found none")
+    if mode == Mode.CLARIFY:
+        return _question_back(item)
     if item.kind == "personalized":
         return _preference(item, mode, persona), item.gold
     field = item.facts["field"]
@@ -55,6 +58,13 @@ def write(item: Item, mode: Mode, persona: Persona | None) -> tuple[str, str]:
     else:
         opening = f"No cue, so perhaps {field}."
     return f"{opening} {_recall(item, field)}", item.gold
+
+
+def _question_back(item: Item) -> tuple[str, str]:
+    check_objective([item], "a personal question has one reading")
+    *others, last = sorted(senses(item))
+    readings = f"{', '.join(others)} or {last}"
+    return f"No cue, so perhaps {readings}.", f"Which {item.facts['word']}: {readings}?"
 
 
 def _preference(item: Item, mode: Mode, persona: Persona | None) -> str:

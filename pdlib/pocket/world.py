@@ -121,6 +121,7 @@ class World(Personas):
         words = self.units if benchmark == "math500" else self.words
         word, field, cue, template = self._draw(benchmark, words)
         facts = {"word": word, "field": field, "cue": cue, "template": template}
+        facts["readings"] = sorted(words[word])
         context = f"near the {cue}, " if cue else ""
         if benchmark == "math500":
             blanks, answer = self._count(word, field)

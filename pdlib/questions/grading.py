@@ -46,6 +46,22 @@ def grade(item: Item, answer: str) -> tuple[bool, str]:
     return normalize(answer) in accepted, reason
 
 
+def asks_back(item: Item, answer: str) -> bool:
+    """Whether an answer asks which reading of the question is meant, and the right one is offered.
+
+    It must name several of the item's readings (the fact "readings"), among them the one that is
+    meant (the fact "field"). An item without these facts has nothing to ask back about.
+
+    >>> facts = {"readings": ["law", "music"], "field": "law"}
+    >>> item = Item("1", "triviaqa", "objective", "text", "bar?", "all lawyers", facts=facts)
+    >>> asks_back(item, "Which bar: law or music?"), asks_back(item, "Which bar: law?")
+    (True, False)
+    """
+    words = normalize(answer).split()
+    named = [reading for reading in item.facts.get("readings", ()) if reading in words]
+    return len(named) > 1 and item.facts["field"] in named
+
+
 def math_words(latex: str) -> str | None:
     r"""The normalised words of an answer that is words and no mathematics, else None.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from pdlib import config, evaluate, systems
-from pdlib.analysis import when
+from pdlib.analysis import asking_back, when
 from pdlib.analysis.cells import Cells
 from pdlib.report.entries import ledger
 from pdlib.report.evidence import evidence
@@ -215,7 +215,7 @@ def refresh(cfg: config.Config, target: Path) -> Path:
     for name in [*TABLES, *replications]:
         if (cfg.run_folder() / name).is_file():
             shutil.copy(cfg.run_folder() / name, target)
-    for path in when.written(cfg):
+    for path in (*when.written(cfg), *asking_back.written(cfg)):
         shutil.copy(path, target)
     if files := sorted((cfg.folder() / "likelihood" / "records").glob("*.parquet")):
         _write_parquet(compact(evaluate.read_records(files)), target / LIKELIHOOD)

@@ -163,7 +163,7 @@ def _trainer(
     trainer_class = DualGRPOTrainer if two_modes else SharedPrefixGRPOTrainer
     return trainer_class(
         model,
-        [reward_of(cfg.mode_set if two_modes else None)],
+        [reward_of(cfg.mode_set if two_modes else None, cfg.rl_asking)],
         args=args,
         train_dataset=rl_rows(examples, run.tokenizer),
         processing_class=run.tokenizer,
@@ -190,13 +190,13 @@ def rl_rows(examples: list[Example], tokenizer) -> Dataset:
     )
 
 
-def reward_of(mode_set: ModeSet | None) -> Callable[..., list[float]]:
+def reward_of(mode_set: ModeSet | None, asking: float = 0.0) -> Callable[..., list[float]]:
     """The reward as TRL takes it: `rewards.score` of each completion.
 
     The function is called with `item`, the data set's column of items as JSON. mode_set: the modes
-    whose tags are expected; None for a model without modes.
+    whose tags are expected; None for a model without modes. asking: see `rewards.score`.
     """
-    how = {"require_mode": False} if mode_set is None else {"mode_set": mode_set}
+    how = {"require_mode": False} if mode_set is None else {"mode_set": mode_set, "asking": asking}
 
     def reward(completions, item, **_) -> list[float]:
         scores = [

@@ -23,6 +23,7 @@ from pdlib.workbook import exercises
 LAST = "11_report"  # reads what all others left
 # train models of their own
 WHEN, DIALOGUES, DYNAMIC = "05c_when_it_pays", "10_multi_turn", "12_dynamic_profiles"
+ASKING = "15_ask_back"
 # within the run's folder, of a run side by side: when it began, minutes of training and in all
 TIMES = Path("executed", "times.json")
 # set for the kernels of executed notebooks: nobody is there to move a slider
@@ -56,6 +57,7 @@ NOTEBOOKS = {
     ],
     "13_memories": [],
     "14_your_modes": [],
+    "15_ask_back": [],
     LAST: [],
 }
 
@@ -183,6 +185,7 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
     Returns the minutes of the training, None where there was none.
     """
     from pdlib import systems  # takes seconds
+    from pdlib.analysis.asking_back import experiments as asking
     from pdlib.analysis.when import experiments
     from pdlib.rlpa import evaluate
     from pdlib.run import parallel
@@ -195,6 +198,7 @@ def _side_by_side(cfg: config.Config, answers: bool) -> float | None:
     dialogues = ["sft_only_dialogues"] if DIALOGUES in names else []
     trainings = systems.tasks(cfg, [*dialogues, *systems.everything(cfg)])
     cells = experiments.tasks(cfg) if WHEN in names else []
+    cells += asking.tasks(cfg) if ASKING in names else []
     tasks = {task.label: task for task in (*profiles, *trainings, *cells)}  # each once
     n_trained = parallel.run(cfg, list(tasks.values()))
     minutes = (time.time() - start) / 60

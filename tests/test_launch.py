@@ -21,7 +21,7 @@ from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
 from pdlib import config
-from pdlib.run import launch, parallel
+from pdlib.run import launch, parallel, processes, warm
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -338,12 +338,19 @@ def task(tmp_path, monkeypatch):
     return lambda name, other: ["small_task", name, other, str(tmp_path)]
 
 
-def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys):
+EACH_ITS_OWN, ONCE_FOR_ALL = None, ("json",)  # what imports: every process, or one before all
+STARTED = pytest.mark.parametrize("preloaded", [EACH_ITS_OWN, ONCE_FOR_ALL], ids=["cold", "warm"])
+
+
+@STARTED
+def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys, preloaded):
     """Two wait for each other, which only ends well if both run at once; the third comes when one
     has ended.
     """
     tasks = {"a": task("a", "b"), "b": task("b", "a"), "c": task("c", "nobody")}
-    parallel.side_by_side(tasks, workers=2, logs=tmp_path / "logs", show_every=0.1)
+    parallel.side_by_side(
+        tasks, workers=2, logs=tmp_path / "logs", show_every=0.1, preloaded=preloaded
+    )
     assert [(tmp_path / f"{name}.met").read_text() for name in "abc"] == ["True", "True", "False"]
     assert (tmp_path / "logs" / "a.log").read_text() == "a works with 1 thread\n"
     assert "done: " in (shown := capsys.readouterr().out) and "waiting: none" in shown
@@ -365,15 +372,60 @@ def test_no_more_tasks_run_than_there_are_workers(task, tmp_path):
     assert (tmp_path / "a.met").stat().st_mtime <= (tmp_path / "b.pid").stat().st_mtime
 
 
-def test_a_task_that_fails_is_named_and_the_others_are_ended(task, tmp_path):
+@STARTED
+def test_a_task_that_fails_is_named_and_the_others_are_ended(task, tmp_path, preloaded):
     with pytest.raises(RuntimeError) as failed:
         parallel.side_by_side(
             {"long": task("long", "bad"), "bad": task("bad", "nobody")},
             workers=2,
             logs=tmp_path / "logs",
             grace=5,
+            preloaded=preloaded,
         )
     assert "bad ended with code 1" in str(failed.value) and "ValueError: no such backbone" in str(
         failed.value
     )
     assert not psutil.pid_exists(int((tmp_path / "long.pid").read_text()))
+
+
+PROGRAM = """
+import os, random, sys, numpy
+print(sys.argv[1:], __name__, sys.stdin.read() == "", random.random(), numpy.random.rand())
+print("to the log, too", file=sys.stderr)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), 9)
+sys.exit(int(sys.argv[2]))
+"""
+
+
+def test_a_fork_is_a_program_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with warm.Server(processes.environment(), ["json", "random"]) as server:
+        logs = [tmp_path / name for name in ("one", "two", "killed")]
+        codes = ("0", "3", "0")
+        forks = [
+            server.start(["program", log.name, code], log)
+            for log, code in zip(logs, codes, strict=True)
+        ]
+        assert [fork.wait() for fork in forks] == [0, 3, -9]
+        assert [fork.poll() for fork in forks] == [0, 3, -9]
+        assert len({os.getpid(), server.process.pid, *(fork.pid for fork in forks)}) == 5
+    assert server.process.returncode == 0
+    first, second = (log.read_text().splitlines() for log in logs[:2])
+    assert first[0].startswith("['one', '0'] __main__ True") and first[1] == "to the log, too"
+    assert first[0].split()[-2:] != second[0].split()[-2:]  # they do not draw the same numbers
+
+
+def test_a_server_that_cannot_start_is_told(tmp_path, capfd):
+    with (
+        warm.Server(processes.environment(), ["no_such_module"]) as server,
+        pytest.raises(RuntimeError, match="ended with code 1"),
+    ):
+        server.start(["program"], tmp_path / "log")
+    assert "No module named 'no_such_module'" in capfd.readouterr().err
+
+
+def test_there_is_no_fork_beside_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(warm, "DRIVER", tmp_path)
+    assert not warm.is_possible()

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from pdlib import config
-from pdlib.run import processes, stages
+from pdlib.run import processes, stages, warm
 from pdlib.run.processes import GRACE, SHOW_EVERY
 
 MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
@@ -66,6 +68,7 @@ def run(cfg: config.Config, tasks: Sequence[Task]) -> int:
         workers=workers,
         logs=cfg.run_folder() / "logs",
         after={task.label: task.after for task in missing if task.after in labels},
+        preloaded=warm.LIBRARY if warm.is_possible() else None,
     )
     return len(missing)
 
@@ -78,6 +81,7 @@ def side_by_side(
     after: dict[str, str] | None = None,
     show_every: float = SHOW_EVERY,
     grace: float = GRACE,
+    preloaded: Sequence[str] | None = None,
 ) -> None:
     """Run `python -m <arguments>` for each task, at most `workers` at once, and wait for all.
 
@@ -85,24 +89,25 @@ def side_by_side(
     the longest dependency chains start first, else the order is the one given. A task's output goes
     to logs/<task>.log; the last line of each running task is shown every `show_every` seconds, in a
     notebook in one display. When a task fails, or on an interrupt or SIGTERM, all others are ended;
-    RuntimeError then, with the failed task's last lines.
+    RuntimeError then, with the failed task's last lines. preloaded: modules that are imported once
+    for all of them, see `warm`; None: every process imports its own.
     """
     logs.mkdir(parents=True, exist_ok=True)
     after = after or {}
     waiting = sorted(tasks, key=lambda name: -_chain_length(name, after))  # stable
-    running: dict[str, subprocess.Popen] = {}
+    running: dict[str, subprocess.Popen | warm.Fork] = {}
     done, shown, show = [], 0.0, _display()
 
     def log(name: str) -> Path:
         return logs / f"{name}.log"
 
-    with processes.termination_raises():
+    with processes.termination_raises(), _starter(preloaded) as start:
         try:
             while waiting or running:
                 ready = [name for name in waiting if after.get(name) in (None, *done)]
                 for name in ready[: workers - len(running)]:
                     waiting.remove(name)
-                    running[name] = _start(tasks[name], log(name))
+                    running[name] = start(tasks[name], log(name))
                 time.sleep(min(0.2, show_every))
                 for name in [name for name in running if running[name].poll() is not None]:
                     if code := running.pop(name).returncode:
@@ -125,11 +130,24 @@ def side_by_side(
                 processes.end(process, grace)
 
 
-def _start(arguments: list[str], log: Path) -> subprocess.Popen:
+@contextmanager
+def _starter(
+    preloaded: Sequence[str] | None,
+) -> Iterator[Callable[[list[str], Path], subprocess.Popen | warm.Fork]]:
+    """What starts `python -m arguments` on one thread, with its output in a file."""
+    environment = processes.environment() | {"OMP_NUM_THREADS": "1"}
+    if preloaded is None:
+        yield partial(_start, environment=environment)
+        return
+    with warm.Server(environment, preloaded) as server:
+        yield server.start
+
+
+def _start(arguments: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen:
     with log.open("w", encoding="utf-8") as file:
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
-            env=processes.environment() | {"OMP_NUM_THREADS": "1"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -21,14 +21,18 @@ def environment() -> dict[str, str]:
 
 
 def end(process: subprocess.Popen, grace: float) -> None:
-    """Ask a process and all that it started to end; kill what still runs after `grace` seconds."""
+    """Ask a process and all that it started to end; kill what still runs after `grace` seconds.
+
+    process: or a `warm.Fork`.
+    """
     try:
-        family = psutil.Process(process.pid).children(recursive=True)
+        started = psutil.Process(process.pid)
+        family = started.children(recursive=True)
     except psutil.NoSuchProcess:
         return
     process.terminate()  # a launcher then ends its processes, which have sessions of their own
     if process.poll() is None:
-        family.append(psutil.Process(process.pid))
+        family.append(started)
     _, survivors = psutil.wait_procs(family, timeout=grace)
     for survivor in survivors:
         try:

@@ -1,5 +1,6 @@
 """When DualGRPO pays: theory against the table it must give, priors, outcomes and verdicts."""
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -326,7 +327,7 @@ def test_shares_are_judged_by_the_side_of_u_star():
     moves = {"dualgrpo": 1.0, "corrected": -1.0, "free": 1.0}
     methods = {"dualgrpo": DUAL, "corrected": CORRECTED, "free": DR_FREE}
     empty = pd.DataFrame(columns=["experiment", "level", "arm", "seed"])
-    table = predictions.table(cells(moves), empty, methods)
+    table = predictions.table(cells(moves), empty, methods, steps=50)
     moved = table[table.measure.str.startswith("move")]
     assert moved.groupby("arm").verdict.unique().map(list).to_dict() == {
         "dualgrpo": ["confirmed"],
@@ -336,3 +337,30 @@ def test_shares_are_judged_by_the_side_of_u_star():
     turns = table[table.measure.str.startswith("share u*")].set_index("arm")
     assert turns.measured["dualgrpo"] == pytest.approx(0.71, abs=0.01)
     assert turns.verdict["dualgrpo"] == "confirmed"
+
+
+def test_the_pace_is_judged_by_the_curve_of_its_own_start():
+    """DualGRPO moves by 4 where the curve is calibrated; elsewhere one arm keeps its pace, and one
+    goes all the way whatever it started from.
+    """
+    methods = {"dualgrpo": DUAL, "forced": FORCED}
+    start, general, personalized = {0.3: 0.2, 0.03: 0.02}, 0.5, 0.9
+
+    def cell(level: float, arm: str, seed: int, p: float) -> dict:
+        skills = {"general": general, "personalized": personalized}
+        names = {"experiment": "prior", "level": level, "arm": arm, "seed": seed}
+        return names | {"condition": "aligned", "p": p} | skills
+
+    def moved(p: float, by: float) -> float:
+        return 1 / (1 + math.exp(-(theory.logit(p) + by)))
+
+    rows = []
+    for level, seed in itertools.product(start, (0, 1, 2)):
+        p = start[level] * (1 + seed / 100)
+        rows.append(cell(level, arms.START, seed, p))
+        rows.append(cell(level, "dualgrpo", seed, moved(p, 4)))
+        rows.append(cell(level, "forced", seed, 0.95))
+    table = pd.DataFrame([o.row() for o in predictions._pace(pd.DataFrame(rows), methods, 50)])
+    verdict = table.set_index(["arm", "level"]).verdict
+    assert ("dualgrpo", 0.3) not in verdict  # the curve is read off it
+    assert verdict["dualgrpo", 0.03] == "confirmed" and verdict["forced", 0.03] == "refuted"

@@ -65,7 +65,7 @@ def when_theory(
 
 
 def when_outcomes(table: pd.DataFrame, cells: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """What was measured: the choice after RL by the prior, and the shared push by the share.
+    """Forced rollouts turn a mode from anywhere, free ones only one that they see.
 
     Small dots are seeds, curves and vertical lines are predicted.
 
@@ -100,7 +100,7 @@ def _priors(axis: Axes, table: pd.DataFrame, cells: pd.DataFrame, curves: pd.Dat
         of_arm = rows[rows.arm == name].set_index(["level", "seed"]).p
         axis.plot(before[of_arm.index], of_arm, ".", color=colour, markersize=4, alpha=0.6)
         points = measured[measured.arm == name]
-        x = [before[level].mean() * 1.12 ** (k - 2) for level in points.level]
+        x = [before[level].mean() * 1.35 ** (k - 2) for level in points.level]
         _interval_points(axis, x, points, colour, marker, ARMS[name].label)
     for threshold in (predictions.LOW, predictions.HIGH):
         axis.axhline(threshold, color=GREY, linewidth=0.8, linestyle=":")
@@ -119,11 +119,12 @@ def _shares(axis: Axes, table: pd.DataFrame) -> None:
     rows = table[table.experiment == SHARE]
     turns = rows[rows.measure.str.startswith("share u*")]
     moves = rows[rows.measure.str.startswith("move")]
-    for name in ARMS_OF[SHARE]:
+    for k, name in enumerate(ARMS_OF[SHARE]):
         colour, dash, marker = LOOK[name]
         points = moves[moves.arm == name].sort_values("level")
-        axis.plot(points.level, points.measured, color=colour, linestyle=dash, linewidth=1)
-        _interval_points(axis, points.level, points, colour, marker, ARMS[name].label)
+        x = points.level + 0.006 * (k - 1)
+        axis.plot(x, points.measured, color=colour, linestyle=dash, linewidth=1)
+        _interval_points(axis, x, points, colour, marker, ARMS[name].label)
         for row in turns[turns.arm == name].itertuples():
             expected = (row.predicted_low + row.predicted_high) / 2
             axis.axvline(expected, color=colour, linestyle=dash, linewidth=0.9)

@@ -3,7 +3,8 @@
 Predictions are an interval each. Thresholds and signs were written down before anything was
 trained; u* is computed by `theory` from the models that RL starts from. Three settings of
 experiment `prior` were chosen after trials of seed 0 on validation questions: the share of
-strangers, the learning rate and the prior 0.003. `verdicts` says what becomes of the predictions.
+strangers, the learning rate and the prior 0.003. That runs end on their curve (`_pace`) was written
+down last, when the figure had shown that they do not. `verdicts` says what becomes of predictions.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from pdlib import config
-from pdlib.analysis.when import theory
+from pdlib.analysis.when import curves, theory
 from pdlib.analysis.when.arms import ARMS, ARMS_OF, ASKERS, FREE, PRIOR, SHARE, START
 from pdlib.analysis.when.verdicts import Outcome
 
@@ -35,15 +36,16 @@ COLUMNS = [
 ]
 
 
-def table(cells: pd.DataFrame, counts: pd.DataFrame, methods: dict) -> pd.DataFrame:
+def table(cells: pd.DataFrame, counts: pd.DataFrame, methods: dict, steps: int) -> pd.DataFrame:
     """All predictions and outcomes, one row per experiment, arm, level and measure (COLUMNS).
 
     cells: as `outcomes.of_cells` gives them. counts: what the rollouts of each run saw, one row per
-    cell, see `outcomes.seen`. methods: arm -> `theory.Method`.
+    cell, see `outcomes.seen`. methods: arm -> `theory.Method`. steps: of each RL run.
     """
     outcomes = [
         *_skills(cells),
         *_priors(cells, counts),
+        *_pace(cells, methods, steps),
         *_dual_advantage(cells),
         *_shares(cells, methods),
     ]
@@ -164,6 +166,33 @@ def _rollouts(
         max(0.0, expected - SAME_SHARE),
         min(1.0, expected + SAME_SHARE),
     )
+
+
+def _pace(cells: pd.DataFrame, methods: dict, steps: int) -> Iterator[Outcome]:
+    """How far each run came, against the curves of `curves.predicted`.
+
+    Their one free number is the step size, which is read off one cell; that cell is left out.
+    """
+    levels = _levels(cells, PRIOR)
+    if not levels or curves.CALIBRATED_ON not in _arms(cells, PRIOR):
+        return
+    for level in levels:
+        before = _values(cells, PRIOR, level, START, "p", "aligned")
+        curve = curves.predicted(cells, methods, steps, before.to_numpy())
+        for arm in _arms(cells, PRIOR):
+            if (arm, level) == (curves.CALIBRATED_ON, levels[0]):
+                continue
+            after = _values(cells, PRIOR, level, arm, "p", "aligned")
+            expected = pd.Series(curve.end[curve.arm == arm].to_numpy(), before.index)
+            yield Outcome(
+                PRIOR,
+                arm,
+                level,
+                "P(personalised), aligned, minus the curve's",
+                after - expected,
+                -SAME_CHOICE,
+                SAME_CHOICE,
+            )
 
 
 def _dual_advantage(cells: pd.DataFrame) -> Iterator[Outcome]:

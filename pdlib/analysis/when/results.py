@@ -32,7 +32,7 @@ def results(cfg: config.Config) -> pd.DataFrame:
 def judge(cfg: config.Config, items: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """The table of predictions and outcomes, from what `results` keeps."""
     cells = outcomes.of_cells(items, cfg.eval_temperature)
-    return predictions.table(cells, counts, predictions.methods(cfg))
+    return predictions.table(cells, counts, predictions.methods(cfg), cfg.when_steps)
 
 
 def count(cfg: config.Config, items: pd.DataFrame) -> pd.DataFrame:

@@ -194,7 +194,8 @@ def test_items_say_what_each_mode_did_and_how_far_free_answers_agree():
 def test_a_model_answers_by_its_answering_modes():
     items = pd.DataFrame(
         {"p_general": [0.3], "p_personalized": [0.2], "p_clarify": [0.5]}
-        | {"general": [True], "personalized": [False], "clarify": [True], "settled": [False]}
+        | {"general": [True], "personalized": [False], "clarify": [True]}
+        | {"settled": [False], "cue": [False]}
     )
     policy = policies.of_model(items, temperature=1.0)
     assert policy.asks.tolist() == pytest.approx([0.5])
@@ -203,6 +204,8 @@ def test_a_model_answers_by_its_answering_modes():
     assert cold.asks.tolist() == pytest.approx([0.25 / 0.38])
     assert policies.always(items, 1.0).asks.tolist() == [0]
     assert policies.lexicon_rule(items, 1.0).asks.tolist() == [1]
+    assert policies.persona_blind_rule(items, 1.0).asks.tolist() == [1]
+    assert policies.persona_blind_rule(items.assign(cue=True), 1.0).asks.tolist() == [0]
 
 
 def policy(asks, right, doubt=None, offers=1.0) -> policies.Policy:
@@ -271,7 +274,7 @@ def test_a_model_that_asks_where_it_cannot_know_beats_always_answering():
     assert everybody[0.8, tables.TRAINED, "score"] == pytest.approx(0.9)
     assert everybody[0.8, tables.ALWAYS, "score"] == pytest.approx(0.75)
     assert everybody[0.8, tables.ASKS, "score"] == pytest.approx(0.8)
-    assert everybody[0.8, tables.RULE, "score"] == pytest.approx(0.9)
+    assert everybody[0.8, tables.LEXICON, "score"] == pytest.approx(0.9)
     assert everybody[0.8, tables.THRESHOLD, "score"] == pytest.approx(0.9)  # agreement .5 < .8
     assert everybody[0.8, tables.TRAINED, "score minus always answers"] == pytest.approx(0.15)
     assert everybody[0.8, tables.TRAINED, "score minus lexicon rule"] == pytest.approx(0, abs=1e-5)

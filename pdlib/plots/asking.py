@@ -6,12 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdlib.analysis.asking_back import tables
-from pdlib.plots.style import BLUE, GREEN, GREY, LINES, ORANGE
+from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE
 
 LOOKS = {  # policy -> colour, dash, marker
     tables.TRAINED: (BLUE, "-", "o"),
+    tables.BEFORE: ("#D55E00", (0, (3, 1, 1, 1, 1, 1)), "P"),
     tables.THRESHOLD: (ORANGE, "--", "s"),
-    tables.RULE: (GREEN, ":", "^"),
+    tables.BLIND: ("#CC79A7", (0, (5, 1, 1, 1)), "v"),
+    tables.LEXICON: (GREEN, ":", "^"),
     tables.ALWAYS: ("black", "-.", "D"),
     tables.ASKS: (GREY, (0, (1, 2)), "x"),
 }
@@ -37,14 +39,16 @@ def asking_back(table: pd.DataFrame, curves: pd.DataFrame) -> Figure:
 
 
 def _risks(axis: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
-    by_agreement = curves[curves.policy == tables.THRESHOLD]
-    colour, dash, _ = LOOKS[tables.THRESHOLD]
-    label = "answers sorted by agreement"
-    axis.plot(by_agreement.coverage, by_agreement.risk, color=colour, linestyle=dash, label=label)
+    for name, label in (
+        (tables.THRESHOLD, "answers sorted by agreement"),
+        (tables.BEFORE, "before RL, sorted by P(clarify)"),
+    ):
+        rows, (colour, dash, _) = curves[curves.policy == name], LOOKS[name]
+        axis.plot(rows.coverage, rows.risk, color=colour, linestyle=dash, label=label)
     trained = curves[curves.policy == tables.TRAINED]
     values = sorted(value for value in trained.value.unique() if value > 0)
     for k, value in enumerate(values):
-        colour = LINES[k if k == 0 else k + 2]  # those of other policies stay theirs
+        colour = plt.colormaps["Blues"](0.35 + 0.65 * (k + 1) / len(values))
         rows = trained[trained.value == value]
         axis.plot(rows.coverage, rows.risk, color=colour, label=f"trained, asking counts {value:g}")
         point = _means(table, tables.TRAINED, value)
@@ -56,7 +60,7 @@ def _risks(axis: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
             markersize=9,
             markeredgecolor="black",
         )
-    for name in (tables.RULE, tables.ALWAYS):
+    for name in (tables.BLIND, tables.LEXICON, tables.ALWAYS):
         point, (colour, _, marker) = _means(table, name, 0.0), LOOKS[name]
         axis.plot(
             point["coverage"],
@@ -82,7 +86,7 @@ def _scores(axis: Axes, table: pd.DataFrame) -> None:
         rows = scores[scores.policy == name].sort_values("value")
         arms = [(rows["mean"] - rows.ci_low), (rows.ci_high - rows["mean"])]
         axis.errorbar(
-            rows.value + 0.006 * (k - 2),
+            rows.value + 0.006 * (k - 3),
             rows["mean"],
             yerr=[arm.clip(lower=0).fillna(0) for arm in arms],
             color=colour,

@@ -12,16 +12,18 @@ def risks(items: pd.DataFrame, temperature: float, questions: str) -> pd.DataFra
     """One row per value of asking, policy and coverage; risk is the mean over seeds.
 
     items: as `policies.by_item` gives them. questions: a name of tables.GROUPS. The policies are
-    the trained model, sorted by its chance of asking back, and the answers of the model of value 0,
-    sorted by their agreement; the second is the same whatever asking counts, and stands there once,
-    with the value missing.
+    the trained model and the model before RL, sorted by their chance of asking back, and the
+    answers of the model of value 0, sorted by their agreement. The last two are the same whatever
+    asking counts; they stand there once, with the value missing.
     """
     group = items[tables.GROUPS[questions](items)]
     seeds = sorted(group.seed.unique())
     rows = []
     for value in sorted(group.value.dropna().unique()):
         by_seed = [tables.policies_of(group, seed, value, temperature) for seed in seeds]
-        wanted = {tables.TRAINED: value} | ({tables.THRESHOLD: np.nan} if value == 0 else {})
+        wanted = {tables.TRAINED: value}
+        if value == 0:
+            wanted |= {tables.BEFORE: np.nan, tables.THRESHOLD: np.nan}
         for name, shown in wanted.items():
             risk = 1 - np.mean([_accuracies(policies[name]) for policies in by_seed], axis=0)
             table = pd.DataFrame({"coverage": SHARES, "risk": risk})

@@ -9,8 +9,6 @@ import pandas as pd
 from pdlib.analysis import stats
 from pdlib.analysis.asking_back.policies import Policy
 
-COVERAGE = 0.8  # at which policies are compared
-
 
 def coverage(policy: Policy, weights: np.ndarray) -> np.ndarray:
     """The share of questions that are answered."""
@@ -33,7 +31,7 @@ def score(policy: Policy, weights: np.ndarray, value: float) -> np.ndarray:
     return weights @ (right + policy.asks * policy.offers * value)
 
 
-def accuracy_at(policy: Policy, weights: np.ndarray, share: float = COVERAGE) -> np.ndarray:
+def accuracy_at(policy: Policy, weights: np.ndarray, share: float) -> np.ndarray:
     """Accuracy where the least doubtful `share` of the questions is answered.
 
     Questions of equal doubt are answered in the same share. ValueError for a share outside 0 to 1.

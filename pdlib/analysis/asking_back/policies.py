@@ -9,8 +9,9 @@ the model of value 0, which has no reason to ask:
   share of them agree. Where agreement is the chance of being right, asking below r is optimal
   (Chow 1970).
 - `always`: never asks.
+- `persona_blind_rule`: asks where the question has no cue, whoever asks.
 - `lexicon_rule`: asks where neither a cue nor the asker's field settles the word, as somebody would
-  who knows every word. It reads the facts of question and asker and not their text.
+  who knows every word. Both rules read the facts of question and asker and not their text.
 """
 
 from collections.abc import Sequence
@@ -144,8 +145,16 @@ def threshold(items: pd.DataFrame, agreement: float) -> Policy:
     )
 
 
+def persona_blind_rule(items: pd.DataFrame, temperature: float) -> Policy:
+    """Asks where there is no cue, else answers as the model does."""
+    return _rule(~items.cue, items, temperature)
+
+
 def lexicon_rule(items: pd.DataFrame, temperature: float) -> Policy:
     """Asks where neither cue nor asker settle the word, else answers as the model does."""
-    asks = 1 - items.settled.to_numpy(float)
-    model = of_model(items, temperature)
-    return Policy(asks, model.right, asks, model.offers)
+    return _rule(~items.settled, items, temperature)
+
+
+def _rule(asks: pd.Series, items: pd.DataFrame, temperature: float) -> Policy:
+    chance, model = asks.to_numpy(float), of_model(items, temperature)
+    return Policy(chance, model.right, chance, model.offers)

@@ -11,6 +11,7 @@ from pdlib.analysis.asking_back import experiments, measures, policies
 from pdlib.analysis.asking_back.policies import Policy
 
 DRAWS = 1000
+COVERAGES = {"accuracy at 80 % coverage": 0.8, "accuracy at 50 % coverage": 0.5}
 GROUPS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # of questions
     "all usual askers": lambda rows: rows.condition != experiments.CONFLICTING,
     "usual, settled": lambda rows: (rows.condition != experiments.CONFLICTING) & rows.settled,
@@ -18,23 +19,24 @@ GROUPS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # of questions
     "conflicting, with a cue": lambda rows: (rows.condition == experiments.CONFLICTING) & rows.cue,
     "conflicting, no cue": lambda rows: (rows.condition == experiments.CONFLICTING) & ~rows.cue,
 }
-TRAINED, BEFORE, THRESHOLD, ALWAYS, RULE, ASKS = (
+TRAINED, BEFORE, THRESHOLD, ALWAYS, BLIND, LEXICON, ASKS = (
     "trained to ask",
     "before RL",
     "threshold on agreement",
     "always answers",
+    "persona-blind rule",
     "lexicon rule",
     "always asks",
 )
-AGAINST = (THRESHOLD, ALWAYS, RULE)  # what the trained model is compared with
+AGAINST = (BEFORE, THRESHOLD, ALWAYS, BLIND, LEXICON)  # what the trained model is compared with
 
 
 def table(items: pd.DataFrame, temperature: float, draws: int = DRAWS) -> pd.DataFrame:
     """One row per group of questions, value of asking, policy and measure.
 
     Columns: questions (one of GROUPS), value, policy, measure, mean, ci_low, ci_high, seeds. The
-    measures are coverage, accuracy (among answered), score, accuracy at 80 % coverage, and of the
-    last two "... minus" those of AGAINST. A measure that does not exist, as the accuracy of who
+    measures are coverage, accuracy (among answered), score, those of COVERAGES, and of score and of
+    the last "... minus" those of AGAINST. A measure that does not exist, as the accuracy of who
     never answers, has no row. Intervals are over items and seeds, see `measures.estimate`.
     """
     rows = []
@@ -77,7 +79,8 @@ def policies_of(
         BEFORE: policies.of_model(_of(items, seed, math.nan), temperature),
         THRESHOLD: policies.threshold(never, value),
         ALWAYS: policies.always(never, temperature),
-        RULE: policies.lexicon_rule(never, temperature),
+        BLIND: policies.persona_blind_rule(never, temperature),
+        LEXICON: policies.lexicon_rule(never, temperature),
         ASKS: Policy(asks, trained.right, asks, trained.offers),
     }
 
@@ -87,12 +90,12 @@ def _measures(value: float) -> list[tuple[str, Callable[[Policy, np.ndarray], np
         ("coverage", measures.coverage),
         ("accuracy", measures.accuracy),
         ("score", partial(measures.score, value=value)),
-        ("accuracy at 80 % coverage", measures.accuracy_at),
+        *((name, partial(measures.accuracy_at, share=share)) for name, share in COVERAGES.items()),
     ]
 
 
 def _differences(drawn: dict) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
-    for measure in ("score", "accuracy at 80 % coverage"):
+    for measure in ("score", *COVERAGES):
         for other in AGAINST:
             difference = drawn[TRAINED, measure] - drawn[other, measure]
             yield (TRAINED, f"{measure} minus {other}"), difference

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 FIRST = "On five backbones, in two worlds"
 UNSEEN = "On questions that nobody had looked at"
 SIZES, REAL = "At three sizes", "A real language model"
-WHEN = "When does DualGRPO pay?"
+WHEN, ASK = "When does DualGRPO pay?", "When should a model ask back?"
 SECTIONS = ["What holds", "What is undecided", "Where it fails"]
 TEXT = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
 
@@ -63,7 +63,7 @@ def test_the_results_are_not_empty_and_begin_with_the_fair_comparisons():
     found, _ = citations.citations(TEXT)
     assert len(found) > 20 and sum(len(claim.numbers) for claim in found) > 60
     sections = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
-    assert sections == [FIRST, SIZES, *SECTIONS, UNSEEN, WHEN, REAL, "What was not tried"]
+    assert sections == [FIRST, SIZES, *SECTIONS, UNSEEN, WHEN, ASK, REAL, "What was not tried"]
     named = [
         name
         for claim in found

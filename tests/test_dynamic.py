@@ -15,6 +15,7 @@ from test_ledger import answers as ledger_records
 from pdlib import config, modes, paper, report, train
 from pdlib import evaluate as answers
 from pdlib.analysis.cells import MissingRecordsError
+from pdlib.config import checks
 from pdlib.pocket import world
 from pdlib.pocket.lexicon import lexicon
 from pdlib.pocket.personas import People
@@ -574,10 +575,13 @@ def test_an_answer_to_a_turn_that_has_passed_is_refused():
         live.profile(prompts=[old[0]["prompt"]], completions=[[{"content": "x"}]], dialogue=[0])
 
 
-def test_several_processes_are_refused(tmp_path):
-    cfg = config.load("smoke", output_dir=str(tmp_path), accelerate="zero3")
-    with pytest.raises(ValueError, match="one process"):
-        policies.run_rl(cfg, tmp_path, 0)
+def test_what_processes_cannot_share_is_trained_by_one_with_lora():
+    paper = policies.in_one_process(config.load("paper"))
+    checks.check(paper)
+    assert (paper.accelerate, paper.processes, paper.machines) == ("none", 1, 1)
+    assert (paper.tuning, paper.rl_vllm) == ("lora", "none")
+    pocket = config.load("pocket")
+    assert policies.in_one_process(pocket) == pocket
     assert AHEAD >= 3
 
 

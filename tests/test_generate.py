@@ -389,3 +389,11 @@ def test_score(text, accuracy, form, total):
 
 def test_weights_are_those_of_the_published_code():
     assert (rewards.ACCURACY_WEIGHT, rewards.FORMAT_WEIGHT) == (0.9, 0.1)
+
+
+def test_logits_that_are_no_numbers_stop_the_generation(tokenizer):
+    model = build_backbone("pocket-qwen3", tokenizer, 0, width=32, layers=1).eval()
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = torch.nan
+    with pytest.raises(RuntimeError, match="logits are NaN.*precision=float32"):
+        generate.complete(model, tokenizer, ["what is bond?"], max_new_tokens=3)

@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("zero3", DistributedType.DEEPSPEED, 8, "bf16"),
         ("multi_gpu", DistributedType.MULTI_GPU, 8, "bf16"),
         ("cpu2", DistributedType.MULTI_CPU, 2, "no"),
+        ("zero3_cpu2", DistributedType.DEEPSPEED, 2, "no"),
     ],
 )
 def test_configurations_are_accelerates_own(name, kind, processes, precision):
@@ -45,11 +46,12 @@ def test_configurations_are_accelerates_own(name, kind, processes, precision):
         found.mixed_precision,
         found.num_machines,
     ) == (kind, processes, precision, 1)
-    assert found.use_cpu == (name == "cpu2")
+    assert found.use_cpu == name.endswith("cpu2")
 
 
-def test_zero3_is_stage_3_and_saves_whole_weights():
-    settings = load_config_from_file(str(launch.config_file("zero3"))).deepspeed_config
+@pytest.mark.parametrize("name", ["zero3", "zero3_cpu2"])
+def test_zero3_is_stage_3_and_saves_whole_weights(name):
+    settings = load_config_from_file(str(launch.config_file(name))).deepspeed_config
     assert (
         settings["zero_stage"] == 3
         and settings["zero3_init_flag"] is True
@@ -58,14 +60,14 @@ def test_zero3_is_stage_3_and_saves_whole_weights():
 
 
 def test_every_configuration_is_tested_and_none_is_a_profile():
-    assert launch.config_names() == ["cpu2", "multi_gpu", "zero3"]
+    assert launch.config_names() == ["cpu2", "multi_gpu", "zero3", "zero3_cpu2"]
     assert not set(launch.config_names()) & set(config.names())
 
 
 def test_an_unknown_configuration_is_refused_and_an_own_file_taken(tmp_path):
     with pytest.raises(
         ValueError,
-        match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, or the",
+        match="no launch configuration 'zero2'; expected one of cpu2, multi_gpu, zero3, zero3_",
     ):
         launch.config_file("zero2")
     own = tmp_path / "own.yaml"

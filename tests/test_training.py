@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import math
 import random
 import shutil
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import FORKSERVER, exact, rounding, summands
+from peft import get_peft_model
 from safetensors.torch import load_file
 from transformers import TrainerState
 from trl.trainer import utils as trl_utils
@@ -23,7 +25,7 @@ from pdlib.run.progress import Progress, read_log
 from pdlib.shared_prefix import trl_inside
 from pdlib.train import backbone, supervised
 from pdlib.train.rows import tokenize
-from pdlib.train.run import TrainingRun, last_checkpoint
+from pdlib.train.run import StopWhereNotFinite, TrainingRun, last_checkpoint
 
 
 def train_personadual(folder: Path):
@@ -241,3 +243,48 @@ def test_reading_holds_facts_and_words_of_work_and_nobody_who_fits_or_misleads(t
     assert len(backbone.reading(cfg)) == 40
     with pytest.raises(ValueError, match="only the pocket world has such rows; set sft_reading=0"):
         backbone.reading(config.load("gpu", sft_reading=40))
+
+
+# --- precision ---
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_training_stops_at_the_first_step_that_is_not_finite(name, value):
+    stop, state = StopWhereNotFinite(), TrainerState(global_step=7)
+    stop.on_log(None, state, None, logs={"loss": 0.3, "grad_norm": 1.0})
+    stop.on_log(None, state, None, logs=None)
+    with pytest.raises(RuntimeError, match=f"{name} is {value} at step 7; lower"):
+        stop.on_log(None, state, None, logs={"loss": 0.3, "grad_norm": 1.0} | {name: value})
+
+
+def test_a_diverging_training_is_stopped(tmp_path):
+    cfg = config.load("smoke", output_dir=str(tmp_path), sft_learning_rate=math.inf)
+    with pytest.raises(RuntimeError, match="training diverged: .* at step|logits are NaN"):
+        systems.fit(cfg, "sft_only")
+
+
+def test_an_adapter_on_4_bits_is_held_in_32_and_moves(tiny_model, tokenizer, tmp_path):
+    """TRL casts it to bfloat16, where most of a step of 1e-5 is lost to rounding."""
+    folder = models.save(copy.deepcopy(tiny_model), tokenizer, tmp_path / "start")
+    moved = {}
+    for held in (torch.bfloat16, torch.float32):
+        model, _, lora = models.load_for_training(folder, "qlora")
+        model = get_peft_model(model, lora)
+        for parameter in model.parameters():  # as TRL leaves it
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+        if held == torch.float32:
+            models.train_in_32_bits(model)
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        assert {p.dtype for p in trained.values()} == {held}
+        before = {n: p.detach().clone() for n, p in trained.items() if "lora_A" in n}
+        optimizer = torch.optim.AdamW(trained.values(), lr=1e-5)
+        ids = torch.tensor([tokenizer("what is bond?")["input_ids"]])
+        for _ in range(2):  # the first moves B alone, which begins at zero
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        entries = [(trained[n] != before[n]).float().mean().item() for n in before]
+        moved[held] = sum(entries) / len(entries)
+    assert moved[torch.float32] > 0.9 > 0.5 > moved[torch.bfloat16]

@@ -364,3 +364,5 @@ def test_the_pace_is_judged_by_the_curve_of_its_own_start():
     verdict = table.set_index(["arm", "level"]).verdict
     assert ("dualgrpo", 0.3) not in verdict  # the curve is read off it
     assert verdict["dualgrpo", 0.03] == "confirmed" and verdict["forced", 0.03] == "refuted"
+    equal = pd.DataFrame(rows).assign(general=0.0, personalized=0.0)
+    assert list(predictions._pace(equal, methods, 50)) == []  # nothing pushes: there is no pace

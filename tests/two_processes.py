@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from accelerate import PartialState
 from datasets import load_dataset
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
@@ -58,8 +59,8 @@ def main(model: str, out: str, batch: int):
         model, [reward], args=args, train_dataset=data, processing_class=tokenizer
     )
     trainer.train()
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # whole, of cut ones, too
     if trainer.accelerator.is_main_process:
-        weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
         save_file(
             {k: v.contiguous() for k, v in weights.items() if k != "lm_head.weight"},
             f"{out}/weights.safetensors",
@@ -71,3 +72,4 @@ def main(model: str, out: str, batch: int):
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    PartialState().destroy_process_group()  # or one that exits first may abort

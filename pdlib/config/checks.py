@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from pdlib.config import combinations
 from pdlib.config.paths import run_name
 from pdlib.config.settings import CHOICES, MAY_BE_ZERO, Settings
 
@@ -23,6 +24,7 @@ def check(settings: Settings) -> None:
             f"setting memories_judge is {settings.memories_judge!r}, and expert_url is empty; "
             "name the url at which it answers"
         )
+    combinations.check(settings)
     _check_counts(settings)
     _check_backbones(settings)
     for stage in ("sft", "rl"):

@@ -173,10 +173,16 @@ class DualGRPOTrainer(SharedPrefixGRPOTrainer):
     def _chances_of_generated_prompts(self) -> list[list[float]]:
         """The chances of all modes of each distinct prompt of this process.
 
-        It takes one more forward pass where modes part at one token, else one per such token.
+        It takes one more forward pass where modes part at one token, else one per such token, of as
+        many prompts as fit. Where weights are cut over processes, all prompts go at once: each
+        process has to take as many passes as the others, whatever its prompts' lengths.
         """
         prompts = [list(ids) for ids in dict.fromkeys(map(tuple, self.generated_prompts))]
-        return generate.mode_chances(self.model, self.tokenizer, prompts, self.mode_set).tolist()
+        tokens = math.inf if self.cuts_weights else generate.BATCH_TOKENS
+        chances = generate.mode_chances(
+            self.model, self.tokenizer, prompts, self.mode_set, batch_tokens=tokens
+        )
+        return chances.tolist()
 
     def _log_health(
         self, inputs: list[dict], written: list[int], chances: list[list[float]]

@@ -192,7 +192,7 @@ def mode_chances(
     tokenizer,
     prompts: list[str] | list[list[int]],
     mode_set: ModeSet = PAPER_MODES,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: float = BATCH_TOKENS,
 ) -> np.ndarray:
     """(N, M): the chance of each mode [Eq. 1] for each prompt (text or token ids).
 

@@ -3,7 +3,7 @@
 A folder holds a saved model or a pointer to the hub.
 """
 
-from pdlib.models.adapters import add_mode_tokens, give_head_a_bias, lora
+from pdlib.models.adapters import add_mode_tokens, give_head_a_bias, lora, train_in_32_bits
 from pdlib.models.folders import check_folder, load_tokenizer, point, width_of
 from pdlib.models.loading import load, load_for_training
 from pdlib.models.precision import WIDE, describe_device, device, use_bf16
@@ -23,6 +23,7 @@ __all__ = [
     "point",
     "save",
     "save_merged",
+    "train_in_32_bits",
     "use_bf16",
     "width_of",
 ]

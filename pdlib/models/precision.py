@@ -17,14 +17,14 @@ def device() -> torch.device:
 def use_bf16(width: int, precision: str = "auto") -> bool:
     """Whether to compute in bfloat16; precision is the setting of that name.
 
-    "auto" is bfloat16 where it pays: on GPUs that compute in it, and on CPUs with instructions for
-    it (AMX, AVX512-bf16) where the model's hidden size `width` is WIDE at least. It is float32
-    elsewhere.
+    "auto" is bfloat16 where it pays: on GPUs that compute in it (a T4 or V100 only emulates it),
+    and on CPUs with instructions for it (AMX, AVX512-bf16) where the model's hidden size `width` is
+    WIDE at least. It is float32 elsewhere.
     """
     if precision != "auto":
         return precision == "bfloat16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
     has_instructions = bool(able.get("amx_bf16") or able.get("avx512_bf16"))
     return device().type == "cpu" and width >= WIDE and has_instructions

@@ -26,14 +26,25 @@ def policy_folder(cfg: config.Config, name: str, seed: int) -> Path:
     return cfg.folder() / "dynamic" / config.file_name(cfg.backbone) / f"{name}-{seed}"
 
 
+def in_one_process(cfg: config.Config) -> config.Config:
+    """The settings of a training that several processes cannot share: one process, on one GPU.
+
+    Where the run trains all weights in several processes, one has no memory for that: LoRA then.
+    """
+    if cfg.accelerate == "none":
+        return replace(cfg, processes=1)
+    tuning = "lora" if cfg.tuning == "full" else cfg.tuning
+    return replace(cfg, accelerate="none", processes=1, machines=1, tuning=tuning, rl_vllm="none")
+
+
 def run_sft(cfg: config.Config, start: Path, sft_set: Path, seed: int) -> Path:
     """SFT of the model in `start` on the annotator's dialogues of the folder `sft_set`; a stage.
 
     They are gone over `dynamic_epochs` times.
     """
+    run_config = in_one_process(replace(cfg, seed=seed))
 
     def build(folder: Path) -> dict:
-        run_config = replace(cfg, seed=seed, processes=1)
         run = TrainingRun(run_config, folder, start, "sft", cfg.sft_batch)
         examples = construct.from_frame(pd.read_parquet(sft_set / "sft.parquet"))
         rows = [sft_row(run.tokenizer, example) for example in examples]
@@ -54,7 +65,7 @@ def run_sft(cfg: config.Config, start: Path, sft_set: Path, seed: int) -> Path:
             warmup=cfg.sft_warmup,
         )
 
-    settings = cfg.subset(
+    settings = run_config.subset(
         "sft_batch",
         "sft_micro",
         "sft_learning",
@@ -76,17 +87,11 @@ def run_rl(cfg: config.Config, start: Path, seed: int) -> Path:
 
     The users are those of this training seed; who plays and judges follows from `cfg`
     (`pdlib.rlpa.roles`). Not resumed in mid-run, since open dialogues are kept nowhere: a killed
-    run begins anew. ValueError with several processes, among which a dialogue cannot be shared.
+    run begins anew. A dialogue cannot be shared among processes, see `in_one_process`.
     """
-    if cfg.accelerate != "none":
-        raise ValueError(
-            f"accelerate is {cfg.accelerate!r}: live dialogues are held by one process; "
-            "set accelerate=none"
-        )
     run_config = replace(
-        cfg,
+        in_one_process(cfg),
         seed=seed,
-        processes=1,
         rl_prompts=cfg.dynamic_prompts,
         rl_rollouts=cfg.dynamic_rollouts,
     )

@@ -180,7 +180,7 @@ def sample(
 
     The last token is perhaps an `eos`. group (R,): the row's index among the prefilled prompts;
     draws (R, max_new_tokens): uniform numbers, so that a row's text depends on no other row; None
-    with temperature 0.
+    with temperature 0. RuntimeError where logits are NaN.
     """
     device = model.device
     lead = torch.tensor([len(ids) for ids in forced], device=device)  # (R,)
@@ -195,6 +195,7 @@ def sample(
     index = torch.arange(len(forced), device=device)  # of the rows that have not left
     is_open = torch.ones_like(index, dtype=torch.bool)
     rows, logits = Rows(prefill, group, width), prefill.logits[group]  # (R, V)
+    is_sound = ~logits.isnan().any()  # looked at in the end: each look makes a GPU wait
     for step in range(width):
         draw = None
         if draws is not None:
@@ -211,6 +212,12 @@ def sample(
             rows.keep(is_open)
             index, token, is_open = index[is_open], token[is_open], is_open[is_open]
         logits = rows.forward(model, token)
+        is_sound &= ~logits.isnan().any()
+    if not is_sound:
+        raise RuntimeError(
+            "the model's logits are NaN: no token can be chosen; its weights or activations left "
+            "the range of its precision (look at the training log, or set precision=float32)"
+        )
     return [
         up_to_end(ids[: start + max_new_tokens], eos, start)
         for ids, start in zip(text.tolist(), lead.tolist(), strict=True)

@@ -1,8 +1,11 @@
 """A training in this process, or in several of them under `accelerate launch`."""
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from pdlib import config
 from pdlib.run import launch, stages
@@ -17,7 +20,10 @@ def train(
     `pdlib.train.__main__` knows by the name `task`, which is the same function.
     """
     if cfg.accelerate == "none":
-        return function(cfg, folder, **arguments)
+        facts = function(cfg, folder, **arguments)
+        _give_back_memory()
+        return facts
+    _give_back_memory()  # the launched processes have this GPU, too
     stages.write_json(
         folder / "task.json",
         {
@@ -36,3 +42,13 @@ def train(
         main_ip=cfg.main_ip,
     )
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+
+
+def _give_back_memory() -> None:
+    """Free what earlier trainings of this process left: a trainer's parts refer to each other.
+
+    A dozen trainings share a notebook's kernel, and each holds a policy and a reference.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

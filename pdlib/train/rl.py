@@ -119,7 +119,11 @@ def _load_questions(run: TrainingRun, rl_set: Path, questions: str) -> tuple[lis
 def grpo_arguments(run: TrainingRun, rollouts: int, steps: int) -> dict:
     """Arguments of TRL's GRPO that every RL stage shares; rollouts: per prompt."""
     cfg = run.cfg
-    vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm} if cfg.rl_vllm != "none" else {}
+    vllm = {}
+    if cfg.rl_vllm != "none":
+        # Left alone, vLLM makes room for the model's longest context: 131,072 tokens of Llama 3.1.
+        length = cfg.rl_max_prompt + cfg.rl_max_completion
+        vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm, "vllm_max_model_length": length}
     return {
         **run.arguments(),
         **vllm,

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import math
 import shutil
 import sys
 import time
@@ -137,11 +138,13 @@ class TrainingRun:
         device = models.describe_device(self.bf16)
         stages.say_once(device)
         trainer.remove_callback(PrinterCallback)  # Progress shows and logs
+        trainer.add_callback(StopWhereNotFinite)
+        models.train_in_32_bits(trainer.model)
         if self.bf16_on_cpu:
             trainer.add_callback(GiveBackMemory)
         checkpoints = self.folder / "checkpoints"
         result = trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-        if not torch.isfinite(torch.tensor(result.training_loss)):
+        if not math.isfinite(result.training_loss):  # between two logged steps
             raise RuntimeError(
                 f"training diverged (loss {result.training_loss}); lower the stage's learning rate"
             )
@@ -151,8 +154,8 @@ class TrainingRun:
 
     def _write_result(self, trainer: Trainer) -> None:
         """Write the trained model, and keep what TRL and trackers wrote while it trained."""
-        # ZeRO-3 gathers the weights from all processes.
-        weights = trainer.accelerator.get_state_dict(trainer.model)
+        # ZeRO-3 gathers the weights from all processes; it asks its engine for them, no model.
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         if trainer.accelerator.is_main_process:
             models.save_merged(
                 trainer.accelerator.unwrap_model(trainer.model),
@@ -187,6 +190,23 @@ def last_checkpoint(folder: Path) -> str | None:
             )
             shutil.rmtree(newest)
     return None
+
+
+class StopWhereNotFinite(TrainerCallback):
+    """Stop at the first loss or gradient that is infinite or no number.
+
+    Later steps would only spread it.
+    """
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """RuntimeError that names the step."""
+        for name in ("loss", "grad_norm"):
+            value = (logs or {}).get(name)
+            if value is not None and not math.isfinite(value):
+                raise RuntimeError(
+                    f"training diverged: {name} is {value} at step {state.global_step}; lower the "
+                    "stage's learning rate. The last whole checkpoint is kept"
+                )
 
 
 class GiveBackMemory(TrainerCallback):

@@ -26,13 +26,15 @@ def _means(cells: pd.DataFrame, arm: str, level: float) -> pd.Series:
 def rate(cells: pd.DataFrame, methods: dict[str, theory.Method], steps: int) -> float:
     """By how much a push of 1 moved the logit per step, in DualGRPO at the highest prior.
 
-    cells: as `outcomes.of_cells` gives them.
+    cells: as `outcomes.of_cells` gives them. NaN or infinite where theory expects no push, since
+    both modes are equally good.
     """
     level = cells.level[cells.experiment == PRIOR].max()
     start, end = (_means(cells, arm, level) for arm in (START, CALIBRATED_ON))
     push = theory.push(methods[CALIBRATED_ON], [start.p], start.general, start.personalized)
     moved = theory.logit(end.p) - theory.logit(start.p)
-    return float(moved / (steps * push.item()))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.divide(moved, steps * push.item()))
 
 
 def predicted(

@@ -171,10 +171,13 @@ def _rollouts(
 def _pace(cells: pd.DataFrame, methods: dict, steps: int) -> Iterator[Outcome]:
     """How far each run came, against the curves of `curves.predicted`.
 
-    Their one free number is the step size, which is read off one cell; that cell is left out.
+    Their one free number is the step size, which is read off one cell; that cell is left out. There
+    is none where that cell is missing, or theory says that nothing pushes there.
     """
     levels = _levels(cells, PRIOR)
     if not levels or curves.CALIBRATED_ON not in _arms(cells, PRIOR):
+        return
+    if not math.isfinite(curves.rate(cells, methods, steps)):
         return
     for level in levels:
         before = _values(cells, PRIOR, level, START, "p", "aligned")

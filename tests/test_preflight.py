@@ -86,7 +86,7 @@ def test_estimate_by_hand():
     )
     four_bit = preflight.estimate(SMALL, tuning="qlora", micro_batch=1, **RL)["weights"] * GIB
     assert four_bit == pytest.approx(
-        0.515869140625 * linear + 2 * (every - linear) + 2 * preflight.parameters(SMALL)["lora"]
+        0.515869140625 * linear + 2 * (every - linear) + 4 * preflight.parameters(SMALL)["lora"]
     )
 
 

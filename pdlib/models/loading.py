@@ -2,7 +2,8 @@
 
 Departure from PEFT's recipe for 4-bit training: what is not quantised (embeddings, norms) stays in
 16 bits instead of being cast to 32, as TRL does it. Qwen3's norms compute in 32 bits anyway, and
-the embeddings of a model of 8 B would take 2.5 GB more.
+the embeddings of a model of 8 B would take 2.5 GB more. Adapters are trained in 32 bits, which TRL
+does not (`adapters.train_in_32_bits`).
 """
 
 import os

@@ -89,14 +89,13 @@ def _model_bytes(
     weights = {
         "full": 6 * every,
         "lora": 2 * every + 4 * trained,
-        "qlora": (0.5 + 1 / 64 + 4 / 16384) * linear + 2 * (every - linear) + 2 * trained,
+        "qlora": (0.5 + 1 / 64 + 4 / 16384) * linear + 2 * (every - linear) + 4 * trained,
     }
-    width = 2 if tuning == "qlora" else 4
     buckets = 2 if processes > 1 else 1
     return {
         "weights": weights[tuning],
-        "gradients": width * trained * buckets,
-        "optimizer": 2 * width * trained,
+        "gradients": 4 * trained * buckets,
+        "optimizer": 8 * trained,
         "reference": 4 * every * (reference and tuning == "full"),
     }
 
@@ -125,10 +124,9 @@ def estimate(
     term. P parameters, L of them linear, T trained, V vocabulary, h hidden, B x S tokens.
 
     - weights: full 4 P, and 2 P that autocast keeps in bfloat16 meanwhile; lora 2 P + 4 T; qlora
-      0.516 L + 2 (P - L) + 2 T bytes (nf4: half a byte, one byte of scale in 64, 4 bytes in 16,384;
+      0.516 L + 2 (P - L) + 4 T bytes (nf4: half a byte, one byte of scale in 64, 4 bytes in 16,384;
       Dettmers et al. 2023, sections 2 and 3)
-    - gradients 4 T (qlora 2 T, as TRL trains its adapters in bfloat16; twice with DDP's buckets);
-      optimizer: Adam, twice that
+    - gradients 4 T (twice with DDP's buckets); optimizer: Adam, 8 T
     - zero3: 2 P weights, 2 P gradients, 12 P optimizer, shared by all processes (Rajbhandari et al.
       2020, section 3), and 2 bytes of the 1e9 parameters that DeepSpeed gathers at most
       (stage3_max_live_parameters)

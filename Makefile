@@ -19,7 +19,7 @@ CHOSEN = $(strip $(if $(BACKBONE),backbone=$(BACKBONE)) $(if $(SEEDS),train_seed
 RUN = $(WORKBOOK) $(if $(CHOSEN),--set $(CHOSEN))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights lab reproduce notebook lab-estimators when ask-back arms controls replicate sealed report reference bench book lint test test-wheel test-scale test-browser clean
+.PHONY: help setup weights lab reproduce notebook lab-estimators when ask-back arms controls replicate sealed report reference bench book lint test test-wheel test-long test-scale test-browser clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ test-wheel: setup  ## install the built package with its dependencies into an em
 	$(PY) -m venv outputs/wheel/venv
 	outputs/wheel/venv/bin/pip install --quiet --disable-pip-version-check outputs/wheel/*.whl
 	cd outputs/wheel && venv/bin/python ../../guides/your_modes.py
+
+test-long: setup  ## a backbone of the null world, trained in seven minutes: personas that carry no information do no harm there
+	OMP_NUM_THREADS=1 $(PY) -m pytest --confcutdir tests/long tests/long
 
 test-scale: $(VENV)/.scale  ## DeepSpeed ZeRO-3 in two processes on CPUs: trained, killed, resumed, saved and read again
 	OMP_NUM_THREADS=1 $(PY) -m pytest --confcutdir tests/scale tests/scale

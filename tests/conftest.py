@@ -25,7 +25,6 @@ LONG = (
     "test_workbook.py",
     "test_real_run.py",
     "test_pretrained.py",
-    "test_null_world.py",
     "test_training.py",
     "test_dualgrpo.py",
     "test_systems.py",

@@ -97,7 +97,7 @@ def test_ci_checks_the_style_and_runs_the_tests():
     run = ROOT / ".ci" / "run"
     assert os.access(run, os.X_OK)
     commands = re.findall(r"^make .+$", run.read_text(encoding="utf-8"), re.MULTILINE)
-    assert commands == ["make lint", "make test", "make test-scale"]
+    assert commands == ["make lint", "make test", "make test-long", "make test-scale"]
 
 
 # --- notebooks ---

@@ -16,6 +16,7 @@ import httpx2
 import openai
 
 from pdlib.dataset import journal, replies
+from pdlib.dataset.replies import Messages
 
 TOKENS = ("prompt_tokens", "completion_tokens")  # the server's own counts, 0 where it gives none
 FEW = 2  # so many failures never stop a run
@@ -28,8 +29,6 @@ HOPELESS = {  # answers that no retry changes
     404: "no such model or url",
 }
 SHOW_EVERY = 10.0  # seconds between lines of progress
-
-Messages = list[dict]
 
 
 class _Turn:

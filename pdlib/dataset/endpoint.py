@@ -12,8 +12,7 @@ from pathlib import Path
 from anyio.from_thread import start_blocking_portal
 
 from pdlib.dataset import journal
-from pdlib.dataset.asking import Messages, Run
-from pdlib.dataset.replies import spoken
+from pdlib.dataset.replies import Messages, spoken
 from pdlib.run import stages
 
 CHARACTERS_PER_TOKEN = 4  # English prose; the estimate says so
@@ -174,6 +173,8 @@ class Endpoint:
             answers = journal.read(self.folder, repair=True)
             todo = {key: messages for key, messages in by_key.items() if key not in answers}
             if todo:
+                from pdlib.dataset.asking import Run  # its client takes half a second to import
+
                 self._announce(self.estimate(requests, samples), next(iter(todo.values())))
                 run = Run(self, todo, answers, len(by_key))
                 with start_blocking_portal() as portal:  # a loop of its own, which Ctrl-C ends

@@ -2,6 +2,8 @@
 
 import httpx2
 
+Messages = list[dict]  # of a request: role and content each
+
 
 def spoken(text: str) -> str:
     """What a reasoning model says after its thinking; empty when it was cut off while it thought.

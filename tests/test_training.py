@@ -24,6 +24,7 @@ from pdlib.pocket.templates import TEMPLATES
 from pdlib.run.progress import Progress, read_log
 from pdlib.shared_prefix import trl_inside
 from pdlib.train import backbone, supervised
+from pdlib.train.rl import grpo_arguments
 from pdlib.train.rows import tokenize
 from pdlib.train.run import StopWhereNotFinite, TrainingRun, last_checkpoint
 
@@ -288,3 +289,14 @@ def test_an_adapter_on_4_bits_is_held_in_32_and_moves(tiny_model, tokenizer, tmp
         entries = [(trained[n] != before[n]).float().mean().item() for n in before]
         moved[held] = sum(entries) / len(entries)
     assert moved[torch.float32] > 0.9 > 0.5 > moved[torch.bfloat16]
+
+
+def test_vllm_makes_room_for_prompt_tag_and_completion_and_no_more(tiny_model, tokenizer, tmp_path):
+    folder = models.save(copy.deepcopy(tiny_model), tokenizer, tmp_path / "start")
+    cfg = config.load("smoke", rl_vllm="colocate")
+    run = TrainingRun(cfg, tmp_path, folder, "rl", cfg.rl_prompts * cfg.rl_rollouts)
+    arguments = grpo_arguments(run, cfg.rl_rollouts, 3)
+    room = cfg.rl_max_prompt + 1 + cfg.rl_max_completion  # a tag is one token here
+    assert arguments["vllm_max_model_length"] == room and arguments["use_vllm"]
+    alone = TrainingRun(config.load("smoke"), tmp_path, folder, "rl", 8)
+    assert not any(name.startswith(("vllm", "use_vllm")) for name in grpo_arguments(alone, 8, 3))

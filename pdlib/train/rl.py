@@ -122,7 +122,8 @@ def grpo_arguments(run: TrainingRun, rollouts: int, steps: int) -> dict:
     vllm = {}
     if cfg.rl_vllm != "none":
         # Left alone, vLLM makes room for the model's longest context: 131,072 tokens of Llama 3.1.
-        length = cfg.rl_max_prompt + cfg.rl_max_completion
+        prefixes = modes.prefix_ids(run.tokenizer, cfg.mode_set).values()
+        length = cfg.rl_max_prompt + max(map(len, prefixes)) + cfg.rl_max_completion
         vllm = {"use_vllm": True, "vllm_mode": cfg.rl_vllm, "vllm_max_model_length": length}
     return {
         **run.arguments(),

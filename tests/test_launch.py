@@ -355,7 +355,11 @@ def test_tasks_run_side_by_side_on_one_thread_each(task, tmp_path, capsys, prelo
     )
     assert [(tmp_path / f"{name}.met").read_text() for name in "abc"] == ["True", "True", "False"]
     assert (tmp_path / "logs" / "a.log").read_text() == "a works with 1 thread\n"
-    assert "done: " in (shown := capsys.readouterr().out) and "waiting: none" in shown
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("done: ") and lines[-1].endswith("waiting: none")
+    assert [re.sub(r"^\w: [\d.]+", "", line) for line in lines[:-1]] == [
+        f" minutes; {k} of 3 done" for k in (1, 2, 3)
+    ]
 
 
 def test_what_most_wait_for_comes_first_and_nothing_before_what_it_needs(task, tmp_path):

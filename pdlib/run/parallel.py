@@ -23,6 +23,7 @@ from pdlib.run import processes, stages, warm
 from pdlib.run.processes import GRACE, SHOW_EVERY
 
 MEMORY = 2 * 2**30  # a pocket system takes 1.2 GiB
+LOG_EVERY = 300.0  # seconds between lines on what runs, where nobody watches
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,18 @@ def side_by_side(
     Each process has one thread; a GPU is shared. after: the task that must be done before. Heads of
     the longest dependency chains start first, else the order is the one given. A task's output goes
     to logs/<task>.log; the last line of each running task is shown every `show_every` seconds, in a
-    notebook in one display. When a task fails, or on an interrupt or SIGTERM, all others are ended;
-    RuntimeError then, with the failed task's last lines. preloaded: modules that are imported once
-    for all of them, see `warm`; None: every process imports its own.
+    notebook in one display. Where the output is kept in a file, it gets one line per finished task,
+    and the running ones every LOG_EVERY seconds. When a task fails, or on an interrupt or SIGTERM,
+    all others are ended; RuntimeError then, with the failed task's last lines. preloaded: modules
+    that are imported once for all of them, see `warm`; None: every process imports its own.
     """
     logs.mkdir(parents=True, exist_ok=True)
     after = after or {}
     waiting = sorted(tasks, key=lambda name: -_chain_length(name, after))  # stable
     running: dict[str, subprocess.Popen | warm.Fork] = {}
-    done, shown, show = [], 0.0, _display()
+    done, began, shown, show = [], {}, time.monotonic(), _display()
+    is_log = show is _say and not sys.stdout.isatty()
+    every = max(show_every, LOG_EVERY) if is_log else show_every
 
     def log(name: str) -> Path:
         return logs / f"{name}.log"
@@ -108,6 +112,7 @@ def side_by_side(
                 for name in ready[: workers - len(running)]:
                     waiting.remove(name)
                     running[name] = start(tasks[name], log(name))
+                    began[name] = time.monotonic()
                 time.sleep(min(0.2, show_every))
                 for name in [name for name in running if running[name].poll() is not None]:
                     if code := running.pop(name).returncode:
@@ -117,7 +122,10 @@ def side_by_side(
                             f"its last lines:\n{cause}"
                         )
                     done.append(name)
-                if time.monotonic() - shown >= show_every or not (waiting or running):
+                    if is_log:
+                        minutes = (time.monotonic() - began[name]) / 60
+                        _say(f"{name}: {minutes:.1f} minutes; {len(done)} of {len(tasks)} done")
+                if time.monotonic() - shown >= every or not (waiting or running):
                     lines = [f"{name} | {_last_line(log(name))}" for name in running]
                     lines += [
                         f"done: {', '.join(done) or 'none'}; "
@@ -158,9 +166,13 @@ def _start(arguments: list[str], log: Path, environment: dict[str, str]) -> subp
 def _display() -> Callable[[str], None]:
     """In a notebook a text that is replaced, elsewhere printed."""
     if get_ipython() is None:
-        return lambda text: print(text, flush=True)
+        return _say
     handle = display({"text/plain": "starting"}, raw=True, display_id=True)
     return lambda text: handle.update({"text/plain": text}, raw=True)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _chain_length(name: str, after: dict[str, str]) -> int:

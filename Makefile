@@ -7,7 +7,6 @@ BACKBONE ?=
 ANSWERS ?=
 REPLICATES ?= 5
 WHEN := when_seeds=3 when_steps=50 when_arms='[all]' when_priors='[0.3,0.03,0.003,0.0]' when_shares='[0.5,0.78,0.95]'
-ASK := ask_seeds=3
 VENV := .venv
 PY := $(VENV)/bin/python
 WEIGHTS := $(if $(filter pretrained,$(PROFILE)),$(VENV)/.weights)
@@ -49,7 +48,7 @@ when: setup  ## notebook 05c in full: when DualGRPO pays, 3 seeds of every cell;
 	$(WORKBOOK) --notebook 05c_when_it_pays --set $(strip $(WHEN) $(CHOSEN))
 
 ask-back: setup  ## notebook 15 in full: a third mode that asks which reading is meant, 3 seeds; resumable
-	$(WORKBOOK) --notebook 15_ask_back --set $(strip $(ASK) $(CHOSEN))
+	$(WORKBOOK) --notebook 15_ask_back --set $(strip ask_seeds=3 $(CHOSEN))
 
 arms: setup  ## notebook 07 with every arm: PersonaDual with one thing changed at a time
 	$(WORKBOOK) --notebook 07_ablations --set $(strip arms='[all]' $(CHOSEN))

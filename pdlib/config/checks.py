@@ -37,11 +37,13 @@ def _check_value(name: str, value) -> None:
         raise ValueError(f"setting {name} is {value}; it must be at least 1")
     if name.endswith("_share") and not 0 <= value <= 1:
         raise ValueError(f"setting {name} is {value}; a share lies between 0 and 1")
-    if name == "rl_asking" and not 0 <= value <= 1:
-        raise ValueError(
-            f"setting rl_asking is {value}; a wrong answer counts 0 and a right one 1, so asking "
-            "back lies between them"
-        )
+    if name in ("rl_asking", "ask_rewards"):
+        counts = [value] if name == "rl_asking" else value
+        if not all(0 <= count <= 1 for count in counts):
+            raise ValueError(
+                f"setting {name} is {value}; a wrong answer counts 0 and a right one 1, so asking "
+                "back lies between them"
+            )
     if name == "adam_beta2" and not 0 < value < 1:
         raise ValueError(
             f"setting adam_beta2 is {value}; expected a number between 0 and 1, "

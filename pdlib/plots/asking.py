@@ -6,14 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdlib.analysis.asking_back import tables
+from pdlib.analysis.selection import LEXICON, PERSONA_BLIND
 from pdlib.plots.style import BLUE, GREEN, GREY, ORANGE
 
 LOOKS = {  # policy -> colour, dash, marker
     tables.TRAINED: (BLUE, "-", "o"),
     tables.BEFORE: ("#D55E00", (0, (3, 1, 1, 1, 1, 1)), "P"),
     tables.THRESHOLD: (ORANGE, "--", "s"),
-    tables.BLIND: ("#CC79A7", (0, (5, 1, 1, 1)), "v"),
-    tables.LEXICON: (GREEN, ":", "^"),
+    PERSONA_BLIND: ("#CC79A7", (0, (5, 1, 1, 1)), "v"),
+    LEXICON: (GREEN, ":", "^"),
     tables.ALWAYS: ("black", "-.", "D"),
     tables.ASKS: (GREY, (0, (1, 2)), "x"),
 }
@@ -60,7 +61,7 @@ def _risks(axis: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
             markersize=9,
             markeredgecolor="black",
         )
-    for name in (tables.BLIND, tables.LEXICON, tables.ALWAYS):
+    for name in (PERSONA_BLIND, LEXICON, tables.ALWAYS):
         point, (colour, _, marker) = _means(table, name, 0.0), LOOKS[name]
         axis.plot(
             point["coverage"],

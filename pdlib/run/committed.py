@@ -1,7 +1,10 @@
 """The committed runs under outputs/reference, and on what processor they were made."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
 
 from pdlib.run import stages
 
@@ -30,3 +33,25 @@ def other_processor(folder: Path, here: str | None = None) -> str:
         f"{here}): rounding differs, training amplifies it, and a run comes out as if its seed "
         "were another one"
     )
+
+
+def origin(trained: Iterable[Path]) -> dict[str, str]:
+    """{processor, revision} of the trainings in these stage folders; several are joined."""
+    found = [stages.read_manifest(folder)["provenance"] for folder in trained]
+    processors = dict.fromkeys(one["hardware"]["cpu"] for one in found)
+    revisions = dict.fromkeys((one["code"]["revision"] or "unknown")[:12] for one in found)
+    return {"processor": ", ".join(processors), "revision": ", ".join(revisions)}
+
+
+def largest(folder: Path, table: str, *beside: str) -> list[Path]:
+    """The table of that name with most rows in `folder`/<steps>-steps/<seeds>-seeds, or none.
+
+    It has to be of two seeds at least (its column seeds). beside: files that lie beside it, and
+    come after it in the result.
+    """
+    found = {path: pd.read_csv(path) for path in folder.glob(f"*-steps/*-seeds/{table}")}
+    sizes = {path: len(rows) for path, rows in found.items() if rows.seeds.max() > 1}
+    if not sizes:
+        return []
+    chosen = max(sizes, key=sizes.get)
+    return [chosen, *(chosen.with_name(name) for name in beside)]

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +55,13 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended before, with a request unread
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 
     def start(self, arguments: list[str], log: Path) -> "Fork":
-        """Run `python -m <arguments>`, whose output goes to `log`."""
+        """Run `python -m <arguments>`, whose output goes to `log`, a new file."""
         log.write_text("", encoding="utf-8")
         return Fork(self, self.ask({"start": arguments, "log": str(log)}))
 
@@ -134,7 +136,7 @@ def _take_over(log: str) -> None:
     """Make this fork a process of its own: a session, no input, its output in `log`."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    output = os.open(log, os.O_WRONLY)
     for source, targets in ((os.open(os.devnull, os.O_RDONLY), (0,)), (output, (1, 2))):
         for target in targets:
             os.dup2(source, target)

@@ -195,7 +195,9 @@ def sample(
     index = torch.arange(len(forced), device=device)  # of the rows that have not left
     is_open = torch.ones_like(index, dtype=torch.bool)
     rows, logits = Rows(prefill, group, width), prefill.logits[group]  # (R, V)
-    is_sound = ~logits.isnan().any()  # looked at in the end: each look makes a GPU wait
+    # A state that is no number makes all its logits so: one of each row tells. It is looked at in
+    # the end, since each look makes a GPU wait.
+    is_sound = ~logits[:, 0].isnan().any()
     for step in range(width):
         draw = None
         if draws is not None:
@@ -212,7 +214,7 @@ def sample(
             rows.keep(is_open)
             index, token, is_open = index[is_open], token[is_open], is_open[is_open]
         logits = rows.forward(model, token)
-        is_sound &= ~logits.isnan().any()
+        is_sound &= ~logits[:, 0].isnan().any()
     if not is_sound:
         raise RuntimeError(
             "the model's logits are NaN: no token can be chosen; its weights or activations left "

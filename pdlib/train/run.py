@@ -205,7 +205,7 @@ class StopWhereNotFinite(TrainerCallback):
             if value is not None and not math.isfinite(value):
                 raise RuntimeError(
                     f"training diverged: {name} is {value} at step {state.global_step}; lower the "
-                    "stage's learning rate. The last whole checkpoint is kept"
+                    "stage's learning rate"
                 )
 
 

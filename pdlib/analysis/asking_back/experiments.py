@@ -33,18 +33,13 @@ def steps_folder(cfg: config.Config) -> Path:
     return folder(cfg) / f"{cfg.ask_steps}-steps"
 
 
-def values(cfg: config.Config) -> list[float]:
-    """What asking back counts, per model: 0, and the values of the setting `ask_rewards`.
+def model_folder(cfg: config.Config, seed: int, value: float) -> Path:
+    """The stage folder of a model after RL."""
+    return steps_folder(cfg) / f"asking-{value:g}-{seed}"
 
-    ValueError for one outside 0 to 1: asking would be worse than a wrong answer, or better than a
-    right one.
-    """
-    for value in cfg.ask_rewards:
-        if not 0 <= value <= 1:
-            raise ValueError(
-                f"setting ask_rewards names {value}; a wrong answer counts 0 and a right one 1, so "
-                "asking lies between them"
-            )
+
+def values(cfg: config.Config) -> list[float]:
+    """What asking back counts, per model: 0, and the values of the setting `ask_rewards`."""
     return sorted({0.0, *map(float, cfg.ask_rewards)})
 
 
@@ -87,8 +82,7 @@ def train_model(cfg: config.Config, seed: int, value: float) -> Path:
     model_config = three_modes(cfg, seed, value)
     questions = steps_folder(cfg) / f"data-rl-{seed}"
     rl_set = dataset.run_rl_set(model_config, str(questions.relative_to(cfg.folder())))
-    target = steps_folder(cfg) / f"asking-{value:g}-{seed}"
-    return train.run_rl(model_config, target, start, rows, rl_set)
+    return train.run_rl(model_config, model_folder(cfg, seed, value), start, rows, rl_set)
 
 
 def measure(cfg: config.Config, seed: int, value: float | None) -> list[Path]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pdlib import benchmarks
+from pdlib import advantages, benchmarks
 from pdlib.analysis.asking_back import data
 from pdlib.dataset.personas import Asked
 from pdlib.evaluate.records import chance_columns
@@ -29,6 +29,7 @@ from pdlib.schema import Mode
 ITEM = ["seed", "condition", "benchmark", "item_id"]
 ANSWERING = [mode.name for mode in data.MODES if mode != Mode.CLARIFY]
 ASKING = Mode.CLARIFY.name
+LEAST = 1e-7  # chances below it are rounding
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,9 @@ def of_model(items: pd.DataFrame, temperature: float) -> Policy:
 def _at_temperature(items: pd.DataFrame, temperature: float) -> pd.DataFrame:
     """The modes' chances where the model's mode is sampled at `temperature`; columns are modes."""
     names = [*ANSWERING, ASKING]
-    logs = np.log(items[[f"p_{name}" for name in names]].clip(1e-7).to_numpy()) / temperature
-    sharpened = np.exp(logs - logs.max(axis=1, keepdims=True))
-    shares = sharpened / sharpened.sum(axis=1, keepdims=True)
-    return pd.DataFrame(shares, index=items.index, columns=names)
+    chances = items[[f"p_{name}" for name in names]].clip(LEAST, 1)
+    sharpened = advantages.all_at_temperature(chances, temperature)
+    return pd.DataFrame(sharpened, index=items.index, columns=names)
 
 
 def always(items: pd.DataFrame, temperature: float) -> Policy:

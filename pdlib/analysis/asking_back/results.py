@@ -6,7 +6,7 @@ import pandas as pd
 
 from pdlib import config
 from pdlib.analysis.asking_back import experiments, policies, tables
-from pdlib.run import stages
+from pdlib.run import committed, stages
 
 TABLE, ITEMS = "ask.csv", "ask_items.parquet"
 
@@ -24,35 +24,24 @@ def results(cfg: config.Config) -> pd.DataFrame:
     items = items.astype(small)
     items.to_parquet(target / ITEMS, index=False)
     found = tables.table(items, cfg.eval_temperature).assign(
-        steps=cfg.ask_steps, **_provenance(cfg)
+        steps=cfg.ask_steps, **committed.origin(_trained(cfg))
     )
     found.round(4).to_csv(target / TABLE, index=False)
     return found
 
 
-def _provenance(cfg: config.Config) -> dict[str, str]:
-    """{processor, revision} of the trainings, by their manifests; several are joined."""
-    folders = [
-        experiments.steps_folder(cfg) / f"asking-{value:g}-{seed}"
+def _trained(cfg: config.Config) -> list[Path]:
+    """The stage folders of all models that RL has trained."""
+    return [
+        experiments.model_folder(cfg, seed, value)
         for seed in experiments.seeds(cfg)
         for value in experiments.values(cfg)
     ]
-    found = [stages.read_manifest(folder)["provenance"] for folder in folders]
-    processors = dict.fromkeys(one["hardware"]["cpu"] for one in found)
-    revisions = dict.fromkeys((one["code"]["revision"] or "unknown")[:12] for one in found)
-    return {"processor": ", ".join(processors), "revision": ", ".join(revisions)}
 
 
 def written(cfg: config.Config) -> list[Path]:
     """The files of the largest finished experiment of this run, of at least two seeds; or none."""
-    found = {
-        path: pd.read_csv(path) for path in experiments.folder(cfg).glob(f"*-steps/*-seeds/{TABLE}")
-    }
-    sizes = {path: len(table) for path, table in found.items() if table.seeds.max() > 1}
-    if not sizes:
-        return []
-    largest = max(sizes, key=sizes.get)
-    return [largest, largest.with_name(ITEMS)]
+    return committed.largest(experiments.folder(cfg), TABLE, ITEMS)
 
 
 def stored() -> tuple[pd.DataFrame, pd.DataFrame] | None:

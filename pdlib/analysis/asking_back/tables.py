@@ -9,6 +9,7 @@ import pandas as pd
 
 from pdlib.analysis.asking_back import experiments, measures, policies
 from pdlib.analysis.asking_back.policies import Policy
+from pdlib.analysis.selection import LEXICON, PERSONA_BLIND
 
 DRAWS = 1000
 COVERAGES = {"accuracy at 80 % coverage": 0.8, "accuracy at 50 % coverage": 0.5}
@@ -19,16 +20,20 @@ GROUPS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # of questions
     "conflicting, with a cue": lambda rows: (rows.condition == experiments.CONFLICTING) & rows.cue,
     "conflicting, no cue": lambda rows: (rows.condition == experiments.CONFLICTING) & ~rows.cue,
 }
-TRAINED, BEFORE, THRESHOLD, ALWAYS, BLIND, LEXICON, ASKS = (
+TRAINED, BEFORE, THRESHOLD, ALWAYS, ASKS = (
     "trained to ask",
     "before RL",
     "threshold on agreement",
     "always answers",
-    "persona-blind rule",
-    "lexicon rule",
     "always asks",
 )
-AGAINST = (BEFORE, THRESHOLD, ALWAYS, BLIND, LEXICON)  # what the trained model is compared with
+AGAINST = (
+    BEFORE,
+    THRESHOLD,
+    ALWAYS,
+    PERSONA_BLIND,
+    LEXICON,
+)  # what the trained model is compared with
 
 
 def table(items: pd.DataFrame, temperature: float, draws: int = DRAWS) -> pd.DataFrame:
@@ -79,7 +84,7 @@ def policies_of(
         BEFORE: policies.of_model(_of(items, seed, math.nan), temperature),
         THRESHOLD: policies.threshold(never, value),
         ALWAYS: policies.always(never, temperature),
-        BLIND: policies.persona_blind_rule(never, temperature),
+        PERSONA_BLIND: policies.persona_blind_rule(never, temperature),
         LEXICON: policies.lexicon_rule(never, temperature),
         ASKS: Policy(asks, trained.right, asks, trained.offers),
     }

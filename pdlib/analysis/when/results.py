@@ -7,7 +7,7 @@ import pandas as pd
 from pdlib import config
 from pdlib.analysis.when import experiments, outcomes, predictions, prior
 from pdlib.analysis.when.arms import ARMS, ASKERS, START, levels, taking_part
-from pdlib.run import stages
+from pdlib.run import committed, stages
 
 TABLE, ITEMS, COUNTS = "when.csv", "when_items.parquet", "when_counts.csv"
 
@@ -24,7 +24,9 @@ def results(cfg: config.Config) -> pd.DataFrame:
     items.astype({"p": "float32"}).to_parquet(target / ITEMS, index=False)
     counts = count(cfg, items)
     counts.to_csv(target / COUNTS, index=False)
-    table = judge(cfg, items, counts).assign(steps=cfg.when_steps, **_provenance(cfg))
+    table = judge(cfg, items, counts).assign(
+        steps=cfg.when_steps, **committed.origin(_trained(cfg))
+    )
     table.round(4).to_csv(target / TABLE, index=False)
     return table
 
@@ -81,18 +83,13 @@ def _sums(steps: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _provenance(cfg: config.Config) -> dict[str, str]:
-    """{processor, revision} of the trainings, by their manifests; several are joined."""
-    processors, revisions = [], []
-    for level in levels(cfg):
-        for arm in taking_part(cfg, level.experiment):
-            manifest = stages.read_manifest(experiments.folder(cfg, level, arm))
-            processors.append(manifest["provenance"]["hardware"]["cpu"])
-            revisions.append((manifest["provenance"]["code"]["revision"] or "unknown")[:12])
-    return {
-        "processor": ", ".join(dict.fromkeys(processors)),
-        "revision": ", ".join(dict.fromkeys(revisions)),
-    }
+def _trained(cfg: config.Config) -> list[Path]:
+    """The stage folders of all runs."""
+    return [
+        experiments.folder(cfg, level, arm)
+        for level in levels(cfg)
+        for arm in taking_part(cfg, level.experiment)
+    ]
 
 
 def origin(table: pd.DataFrame) -> str:
@@ -106,13 +103,7 @@ def origin(table: pd.DataFrame) -> str:
 
 def written(cfg: config.Config) -> list[Path]:
     """The files of the largest finished experiment of this run, of at least two seeds; or none."""
-    found = prior.folder(cfg).glob(f"*-steps/*-seeds/{TABLE}")
-    tables = {path: pd.read_csv(path) for path in found}
-    sizes = {path: len(table) for path, table in tables.items() if table.seeds.max() > 1}
-    if not sizes:
-        return []
-    largest = max(sizes, key=sizes.get)
-    return [largest.with_name(name) for name in (TABLE, ITEMS, COUNTS)]
+    return committed.largest(prior.folder(cfg), TABLE, ITEMS, COUNTS)
 
 
 def stored() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
